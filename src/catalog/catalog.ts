@@ -1,0 +1,199 @@
+// The catalog: what Cairn knows besides the backups themselves. Kysely queries written once; SQLite and
+// PostgreSQL differ in `dialect.ts` only. Everything that belongs together is written in one transaction:
+// `catalog.transaction(tx => …)`; `tx` has the same record sets as the catalog itself.
+//
+// Times are epoch milliseconds, booleans 0/1, JSON is text: the same in both databases. Secrets (passwords of
+// instances, secret keys) are wrapped with the master key before they are written.
+import type { Backup, BackupState, BackupStatus, BackupType } from '../model/backup.ts';
+import type { RecordedError } from '../model/errors.ts';
+import type { BackupId, InstanceId, JobId, ProjectId, UserId } from '../model/ids.ts';
+import type { Instance, InstanceState } from '../model/instance.ts';
+import type { Job, JobPayload, JobProgress } from '../model/job.ts';
+import type { Secret } from '../model/secret.ts';
+
+/** `total` counts all rows that match, not the page. */
+export type Page<T> = { readonly items: readonly T[]; readonly total: number };
+export type PageRequest = { readonly offset: number; readonly limit: number };
+
+export type Project = { readonly id: ProjectId; readonly name: string; readonly domainId: string };
+
+export type User = {
+  readonly id: UserId;
+  readonly name: string;
+  readonly domainId: string;
+  readonly domainName: string;
+  /** `scrypt$N$r$p$salt$hash`; checked by `operations/identity`. */
+  readonly passwordHash: string;
+};
+
+export type AccessKey = {
+  readonly accessKey: string;
+  readonly secretKey: Secret;
+  readonly userId: UserId;
+};
+
+/** A token is stored as the SHA-256 of its text, so that a copy of the catalog opens nothing. */
+export type Token = {
+  readonly hash: string;
+  readonly userId: UserId;
+  /** Null: scoped to the domain. */
+  readonly projectId: ProjectId | null;
+  readonly issuedAt: Date;
+  readonly expiresAt: Date;
+};
+
+export interface IdentityRecords {
+  findProject(id: ProjectId): Promise<Project | null>;
+  findProjectByName(name: string): Promise<Project | null>;
+  listProjects(): Promise<readonly Project[]>;
+  insertProject(project: Project): Promise<void>;
+  findUser(id: UserId): Promise<User | null>;
+  /** Names are unique within a domain. */
+  findUserByName(domainName: string, name: string): Promise<User | null>;
+  insertUser(user: User): Promise<void>;
+  findAccessKey(accessKey: string): Promise<AccessKey | null>;
+  insertAccessKey(key: AccessKey): Promise<void>;
+  findToken(hash: string): Promise<Token | null>;
+  insertToken(token: Token): Promise<void>;
+  deleteExpiredTokens(now: Date): Promise<void>;
+}
+
+export type InstanceFilter = {
+  readonly projectId: ProjectId;
+  readonly id?: string;
+  /** `*text` matches anywhere in the name, else the whole name, case-sensitively. */
+  readonly name?: string;
+  readonly engine?: string;
+};
+
+export interface InstanceRecords {
+  /** @throws conflict when the project has an instance of that name */
+  insert(instance: Instance): Promise<void>;
+  find(projectId: ProjectId, id: InstanceId): Promise<Instance | null>;
+  /** @throws not-found */
+  get(projectId: ProjectId, id: InstanceId): Promise<Instance>;
+  /** Newest first. */
+  list(filter: InstanceFilter, page: PageRequest): Promise<Page<Instance>>;
+  /** Replaces everything but id, project and creation time. @throws not-found */
+  update(instance: Instance): Promise<void>;
+  setState(id: InstanceId, state: InstanceState, at: Date): Promise<void>;
+  delete(id: InstanceId): Promise<void>;
+}
+
+export type BackupFilter = {
+  readonly projectId: ProjectId;
+  readonly instanceId?: string;
+  readonly backupId?: string;
+  readonly type?: BackupType;
+  readonly status?: BackupStatus;
+  /** Both bounds included, on `startedAt`. */
+  readonly startedFrom?: Date;
+  readonly startedTo?: Date;
+};
+
+export interface BackupRecords {
+  insert(backup: Backup): Promise<void>;
+  find(projectId: ProjectId, id: BackupId): Promise<Backup | null>;
+  /** @throws not-found */
+  get(projectId: ProjectId, id: BackupId): Promise<Backup>;
+  /** Newest `startedAt` first, id as the tie-breaker. */
+  list(filter: BackupFilter, page: PageRequest): Promise<Page<Backup>>;
+  /** A name counts as taken while its backup is neither deleting nor gone. Case-sensitive. */
+  isNameTaken(projectId: ProjectId, name: string): Promise<boolean>;
+  findBuilding(instanceId: InstanceId): Promise<Backup | null>;
+  /** The newest completed full backup: the one the next backup compares its pages with. */
+  findLatestCompleted(instanceId: InstanceId): Promise<Backup | null>;
+  /** @throws not-found */
+  setState(id: BackupId, state: BackupState): Promise<void>;
+  delete(id: BackupId): Promise<void>;
+}
+
+export type NewJob = {
+  readonly id: JobId;
+  readonly projectId: ProjectId;
+  readonly kind: string;
+  readonly pool: string;
+  readonly instanceId: InstanceId | null;
+  readonly instanceName: string;
+  readonly payload: JobPayload;
+  readonly attemptsMax: number;
+  readonly createdAt: Date;
+};
+
+export type JobFilter = {
+  readonly projectId: ProjectId;
+  readonly id?: string;
+  readonly instanceId?: string;
+};
+
+/** What a worker asks for when it looks for work. */
+export type ClaimRequest = {
+  readonly owner: string;
+  readonly pools: readonly string[];
+  /** A job is claimable only while no job of a listed kind runs on the same instance. */
+  readonly conflicts: Readonly<Record<string, readonly string[]>>;
+  readonly now: Date;
+  readonly leaseExpiresAt: Date;
+};
+
+/** Identifies one attempt: writes that carry a stale one are refused. */
+export type Lease = { readonly jobId: JobId; readonly owner: string; readonly fence: number };
+
+export type JobOutcome =
+  | { readonly status: 'succeeded' }
+  | { readonly status: 'failed' | 'cancelled'; readonly error: RecordedError };
+
+export interface JobRecords {
+  insert(job: NewJob): Promise<void>;
+  find(projectId: ProjectId, id: JobId): Promise<Job | null>;
+  /** Newest first. */
+  list(filter: JobFilter, page: PageRequest): Promise<Page<Job>>;
+  /** Jobs of that kind on the instance that have not ended. */
+  listOpen(instanceId: InstanceId): Promise<readonly Job[]>;
+  /** The oldest claimable job, now running under a new fence; null when there is none. */
+  claim(request: ClaimRequest): Promise<Job | null>;
+  /** False when the lease is stale: the worker must stop at once. Says also whether a cancel was asked for. */
+  renew(
+    lease: Lease,
+    leaseExpiresAt: Date,
+    progress: JobProgress | null,
+  ): Promise<{ held: boolean; cancelRequested: boolean }>;
+  /** @throws conflict when the lease is stale. Call it inside the transaction that writes. */
+  assertLease(lease: Lease): Promise<void>;
+  /** Ends the attempt for good. @throws conflict when the lease is stale */
+  end(lease: Lease, outcome: JobOutcome, at: Date): Promise<void>;
+  /** Gives the job back for another attempt, not before the given time. @throws conflict when stale */
+  retry(lease: Lease, error: RecordedError, notBefore: Date): Promise<void>;
+  /**
+   * Jobs whose worker is gone: running with an expired lease, or leased by one of the given dead owners. They
+   * stay as they are; the caller decides on each one under `takeOver`.
+   */
+  listAbandoned(now: Date, deadOwners: readonly string[]): Promise<readonly Job[]>;
+  /** Takes an abandoned job's lease so that exactly one caller decides. Null when another was first. */
+  takeOver(job: Job, owner: string, leaseExpiresAt: Date): Promise<Lease | null>;
+  /** A queued job ends at once as cancelled (true); a running one gets the flag (false). */
+  requestCancel(id: JobId, at: Date): Promise<{ ended: boolean }>;
+}
+
+export interface SettingRecords {
+  find(key: string): Promise<string | null>;
+  /** Writes unless the key is there; answers the value that counts. */
+  ensure(key: string, value: string): Promise<string>;
+}
+
+/** The record sets, inside or outside a transaction. */
+export interface CatalogSession {
+  readonly identity: IdentityRecords;
+  readonly instances: InstanceRecords;
+  readonly backups: BackupRecords;
+  readonly jobs: JobRecords;
+  readonly settings: SettingRecords;
+}
+
+export interface Catalog extends CatalogSession {
+  /** All or nothing, serialised against other writers of the same rows. Not nested. */
+  transaction<T>(work: (tx: CatalogSession) => Promise<T>): Promise<T>;
+  /** Answers when a trivial query does. @throws storage-unavailable */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}

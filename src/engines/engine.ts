@@ -1,0 +1,177 @@
+// The door to the database engines: interfaces only. The list of engines is one record in `compose.ts`.
+//
+// A base backup is *pushed*: the driver parses the server's stream and hands every directory, file and piece
+// of content to a `FileSink` in stream order. Pushing views of the socket's own buffers keeps the hot path
+// free of copies; `write` answers with a promise only when the sink wants the driver to wait.
+//
+// A restore is *pulled through* a `FileSource`: the driver decides where each file belongs and what to do
+// around it, the source (the repository's reader) writes the bytes.
+import type { Engine } from '../model/engine-kind.ts';
+import type { Connection, ManagedServer } from '../model/instance.ts';
+import type { LogPosition } from '../model/log-position.ts';
+import type { Logger } from '../platform/logger.ts';
+
+export type EngineCapabilities = {
+  /** A backup of chosen databases only. */
+  readonly partialByDatabase: boolean;
+  /** Restore starts a server from a folder of files. */
+  readonly restoreToFolder: boolean;
+};
+
+export type FindingSeverity = 'blocking' | 'warning' | 'fine';
+
+/** One thing that was looked at when a server was inspected, and what to do about it. */
+export type Finding = {
+  /** A stable word: `wal_level`, `max_wal_senders`, `replication-right`, `version`, `tls`, … */
+  readonly check: string;
+  readonly severity: FindingSeverity;
+  /** What was found, with the value. */
+  readonly message: string;
+  /** The next step; null when nothing needs doing. */
+  readonly hint: string | null;
+};
+
+export type ServerInspection = {
+  /** As the server says it: `15.18`. */
+  readonly serverVersion: string;
+  readonly majorVersion: string;
+  readonly systemIdentifier: string;
+  readonly sizeBytes: number;
+  readonly findings: readonly Finding[];
+};
+
+/** Engine facts that a restore needs and only the engine understands; kept in the manifest as they are. */
+export type EngineNotes = Readonly<Record<string, unknown>>;
+
+export type FileMeta = {
+  /** Relative, `/` between parts, no `.` or `..`; unique within the backup. */
+  readonly path: string;
+  /** POSIX permission bits. */
+  readonly mode: number;
+  readonly modifiedAt: Date;
+  readonly sizeBytes: number;
+  /** The engine's page size for this file, 512 to 65536. */
+  readonly pageSizeBytes: number;
+};
+
+export type DirectoryMeta = {
+  readonly path: string;
+  readonly mode: number;
+};
+
+/** Receives a base backup. Calls come one after another; files do not interleave. */
+export interface FileSink {
+  directory(meta: DirectoryMeta): void;
+  beginFile(meta: FileMeta): void;
+  /** The bytes may be a view that is overwritten after the call: the sink copies what it keeps. */
+  write(bytes: Uint8Array): undefined | Promise<void>;
+  /** @throws bug when the bytes written do not sum to `sizeBytes` */
+  endFile(): void;
+}
+
+export type BaseBackupOptions = {
+  /** Seen in the server's own views and logs. */
+  readonly label: string;
+  readonly sink: FileSink;
+  /** Called often; `totalBytes` is the server's estimate, null until it gave one. */
+  readonly onProgress: (doneBytes: number, totalBytes: number | null) => void;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+};
+
+export type BaseBackupResult = {
+  readonly serverVersion: string;
+  readonly systemIdentifier: string;
+  readonly startPosition: LogPosition;
+  readonly stopPosition: LogPosition;
+  readonly notes: EngineNotes;
+};
+
+export type SourceFile = FileMeta;
+
+/** One file of a backup and the absolute path where its bytes must be written. */
+export type Extraction = { readonly path: string; readonly targetPath: string };
+
+/** What a restore reads from; implemented by the repository's reader. */
+export interface FileSource {
+  readonly serverVersion: string;
+  readonly notes: EngineNotes;
+  directories(): readonly DirectoryMeta[];
+  files(): readonly SourceFile[];
+  /** The whole content of one small file (at most 64 MiB). @throws not-found, repository-damaged */
+  read(path: string, signal: AbortSignal): Promise<Buffer>;
+  /**
+   * Writes the files (created exclusively, parents exist) with their sizes, modes and times, every page
+   * authenticated and its digest compared; durable when it answers.
+   * @throws repository-damaged naming the object
+   */
+  extract(
+    files: readonly Extraction[],
+    options: { readonly onProgress: (doneBytes: number) => void; readonly signal: AbortSignal },
+  ): Promise<void>;
+}
+
+export type FolderRestoreOptions = {
+  readonly source: FileSource;
+  /** Absolute; must not exist or be empty. */
+  readonly targetDir: string;
+  /** Where tablespaces go, by their old absolute location or OID; others go beside the target folder. */
+  readonly tablespaceDirs: Readonly<Record<string, string>>;
+  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+};
+
+export type FolderRestoreResult = {
+  readonly dataDir: string;
+  /** Every folder that was written besides the data folder. */
+  readonly tablespaceDirs: readonly string[];
+  /** What to type to start a server on the folder by hand. */
+  readonly startCommands: readonly string[];
+};
+
+export type ServerStartOptions = {
+  readonly source: FileSource;
+  /** A new or empty folder that will belong to the server: data, sockets and log lie inside. */
+  readonly homeDir: string;
+  /** Where the source instance was reached: user, password and database are those of the backup's roles. */
+  readonly sourceConnection: Connection;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly onProgress: (phase: string, doneBytes: number, totalBytes: number) => void;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+};
+
+export type StartedServer = {
+  readonly managed: ManagedServer;
+  readonly connection: Connection;
+  readonly serverVersion: string;
+  readonly systemIdentifier: string;
+};
+
+/** One database engine. Every call honours its signal and throws a `CairnError`. */
+export interface EngineDriver {
+  readonly engine: Engine;
+  readonly capabilities: EngineCapabilities;
+  /** `postgres://user:pw@host:5432/db?sslmode=require` → connection. @throws invalid */
+  parseUrl(url: string): Connection;
+  /**
+   * Connects and looks at everything a backup will need. Findings say what is missing; only a server that
+   * cannot be spoken to at all throws. @throws engine-unreachable, engine-refused (login)
+   */
+  inspect(connection: Connection, signal: AbortSignal): Promise<ServerInspection>;
+  /** @throws engine-unreachable, engine-refused; whatever the sink throws */
+  takeBaseBackup(connection: Connection, options: BaseBackupOptions): Promise<BaseBackupResult>;
+  /** @throws invalid when a target folder is not empty, repository-damaged */
+  restoreFolder(options: FolderRestoreOptions): Promise<FolderRestoreResult>;
+  /**
+   * Restores into `homeDir`, starts the engine's own server there and answers when it accepts queries. On
+   * failure nothing runs and the folder is left for inspection. @throws engine-refused with the server's log
+   */
+  startRestored(options: ServerStartOptions): Promise<StartedServer>;
+  /** Looks whether this host could start a server of that version. @throws engine-refused naming what to install */
+  findServerBinaries(serverVersion: string): Promise<string>;
+  /** Stops a server that `startRestored` started; harmless when it is not running. */
+  stopManaged(server: ManagedServer, signal: AbortSignal): Promise<void>;
+}

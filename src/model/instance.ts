@@ -1,0 +1,56 @@
+import type { Engine } from './engine-kind.ts';
+import type { InstanceId, ProjectId } from './ids.ts';
+import type { Secret } from './secret.ts';
+
+/** How TLS to the database is used; the words are those of libpq. */
+export const tlsModes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
+export type TlsMode = (typeof tlsModes)[number];
+
+/** How to reach a database server. */
+export type Connection = {
+  /** A host name, an address, or a folder that holds the server's socket (begins with `/`). */
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: Secret | null;
+  readonly tls: TlsMode;
+  /** PEM text of the certificate authority to trust; null for the system's. */
+  readonly tlsCaPem: string | null;
+};
+
+/** What Cairn knows of a server that it started itself after a restore. */
+export type ManagedServer = {
+  /** The folder that Cairn made for this server; data and sockets lie inside. */
+  readonly homeDir: string;
+  readonly dataDir: string;
+  readonly binDir: string;
+};
+
+export type InstanceState =
+  | { readonly status: 'building' }
+  | { readonly status: 'active' }
+  | { readonly status: 'create-failed'; readonly reason: string };
+
+/** One registered database server. */
+export type Instance = {
+  readonly id: InstanceId;
+  readonly projectId: ProjectId;
+  readonly name: string;
+  readonly engine: Engine;
+  readonly state: InstanceState;
+  /** Null while a restore is still building the server. */
+  readonly connection: Connection | null;
+  /** The full version as the server says it (`15.18`); null until it was seen. */
+  readonly serverVersion: string | null;
+  /** PostgreSQL's system identifier, or what the engine has in its place. */
+  readonly systemIdentifier: string | null;
+  readonly managed: ManagedServer | null;
+  /** Which workers can reach it. */
+  readonly pool: string;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+};
+
+/** An instance that a backup can be taken from. */
+export type ReachableInstance = Instance & { readonly connection: Connection };

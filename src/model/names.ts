@@ -1,0 +1,16 @@
+// What users may call things. The rules are those of the RDS documents; they bind names that a user chose,
+// not those that the service makes.
+
+const namePattern = /^[A-Za-z][A-Za-z0-9_-]{3,63}$/;
+const descriptionForbidden = /[><!"&'=\r\n]/;
+export const descriptionCharactersMax = 256;
+
+/** 4 to 64 characters, first a letter, then letters, digits, `-` and `_`. */
+export function isName(text: string): boolean {
+  return namePattern.test(text);
+}
+
+/** At most 256 characters (code points, not bytes), none of `> < ! " & ' =` and no line break. */
+export function isDescription(text: string): boolean {
+  return !descriptionForbidden.test(text) && [...text].length <= descriptionCharactersMax;
+}

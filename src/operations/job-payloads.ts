@@ -1,0 +1,50 @@
+// The kinds of job that operations request and run, and what each carries. A payload is JSON in the catalog, so
+// it is parsed again by the recipe that runs it.
+import { CairnError } from '../model/errors.ts';
+import type { BackupId, InstanceId } from '../model/ids.ts';
+import { parseBackupId, parseInstanceId } from '../model/ids.ts';
+import type { JobPayload } from '../model/job.ts';
+
+export const jobKinds = {
+  backup: 'backup',
+  deleteBackup: 'delete-backup',
+  restore: 'restore-new-instance',
+  removeInstance: 'remove-instance',
+} as const;
+export type JobKindName = (typeof jobKinds)[keyof typeof jobKinds];
+
+export type BackupPayload = { readonly backupId: BackupId };
+/** `sourceInstanceId` may name an instance that is gone; its backups stay. */
+export type RestorePayload = {
+  readonly backupId: BackupId;
+  readonly sourceInstanceId: InstanceId;
+  readonly targetInstanceId: InstanceId;
+  /** 0: any free port. */
+  readonly port: number;
+};
+export type RemoveInstancePayload = { readonly instanceId: InstanceId };
+
+export function parseBackupPayload(payload: JobPayload): BackupPayload {
+  return { backupId: requireId(payload, 'backupId', parseBackupId) };
+}
+
+export function parseRestorePayload(payload: JobPayload): RestorePayload {
+  const port = payload['port'];
+  return {
+    backupId: requireId(payload, 'backupId', parseBackupId),
+    sourceInstanceId: requireId(payload, 'sourceInstanceId', parseInstanceId),
+    targetInstanceId: requireId(payload, 'targetInstanceId', parseInstanceId),
+    port: typeof port === 'number' && Number.isInteger(port) ? port : 0,
+  };
+}
+
+export function parseRemoveInstancePayload(payload: JobPayload): RemoveInstancePayload {
+  return { instanceId: requireId(payload, 'instanceId', parseInstanceId) };
+}
+
+function requireId<T>(payload: JobPayload, key: string, parse: (text: string) => T | null): T {
+  const value = payload[key];
+  const id = typeof value === 'string' ? parse(value) : null;
+  if (id === null) throw new CairnError('bug', `job payload has no valid ${key}`);
+  return id;
+}
