@@ -3,7 +3,7 @@
 // What every implementation promises (held by `test/suites/storage-suite.ts`):
 // - An object is there whole or not at all: nobody ever reads half of one.
 // - What `publish` has answered can be read, and shows up in `list`, at once.
-// - What was published is durable when `flush` answers; `createExclusive` is durable when it answers.
+// - What was published is durable when a `flush` that names it answers; `createExclusive` is durable when it answers.
 // - `list` is complete or throws: a failed listing is never "nothing there".
 // - "does not exist" is the `not-found` error; every other failure is `storage-unavailable` or `storage-full`.
 // Implementations do not retry; a wrapper does.
@@ -26,15 +26,18 @@ export interface Storage {
   /** For messages: `file:///var/lib/cairn/repository`. Holds no secret. */
   readonly location: string;
   openWriter(name: string, signal: AbortSignal): Promise<ObjectWriter>;
-  /** A barrier: everything published before is durable when it answers. */
-  flush(signal: AbortSignal): Promise<void>;
+  /** A barrier: the named objects, published before, are durable when it answers. */
+  flush(names: readonly string[], signal: AbortSignal): Promise<void>;
   /** Of several racing callers exactly one gets `created`. Durable. */
   createExclusive(
     name: string,
     bytes: Uint8Array,
     signal: AbortSignal,
   ): Promise<'created' | 'exists'>;
-  /** The whole object, or a range of it; a range that reaches past the end throws `repository-damaged`. */
+  /**
+   * The whole object, or a range of it; a range that reaches past the end throws `repository-damaged`. The buffer
+   * is the caller's and owns its memory: it may be transferred to a thread.
+   */
   read(name: string, range: ByteRange | null, signal: AbortSignal): Promise<Buffer>;
   /** @throws not-found */
   stat(name: string, signal: AbortSignal): Promise<ObjectInfo>;

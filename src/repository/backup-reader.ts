@@ -1,0 +1,164 @@
+// Reads one backup: what its manifest says, single small files, and the extraction of many (`extract.ts`).
+import type { BackupTotals } from '../model/backup.ts';
+import { backupTypes } from '../model/backup.ts';
+import { engines } from '../model/engine-kind.ts';
+import { CairnError } from '../model/errors.ts';
+import type { ProjectId } from '../model/ids.ts';
+import { parseBackupId, parseInstanceId } from '../model/ids.ts';
+import { parseLogPosition } from '../model/log-position.ts';
+import { MiB } from '../model/units.ts';
+import type { Storage } from '../storage/storage.ts';
+import { extractFiles } from './extract.ts';
+import { locatePages } from './file-map.ts';
+import { damaged, digestBytes } from './format.ts';
+import type { KeyRing } from './keys.ts';
+import type { FileEntry, Manifest, ManifestHeader } from './manifest.ts';
+import { decodeManifest, decodeManifestHeader } from './manifest.ts';
+import type { MapStore } from './map-store.ts';
+import { PackStore } from './pack-store.ts';
+import { digestPage } from './pages.ts';
+import type { RepositoryReader, StoredBackup, StoredDirectory, StoredFile } from './repository.ts';
+import { SealedObject } from './sealed-object.ts';
+import type { ThreadPool } from './thread-pool.ts';
+
+const readBytesMax = 64 * MiB;
+
+export type ReaderParts = {
+  readonly storage: Storage;
+  readonly keys: KeyRing;
+  readonly maps: MapStore;
+  readonly pool: () => ThreadPool;
+};
+
+/** @throws not-found, repository-damaged naming the manifest */
+export async function readManifest(
+  parts: Pick<ReaderParts, 'storage' | 'keys'>,
+  name: string,
+  signal: AbortSignal,
+): Promise<{ manifest: Manifest; manifestBytes: number }> {
+  const { sizeBytes } = await parts.storage.stat(name, signal);
+  const where = { name, kind: 'manifest', sizeBytes } as const;
+  const object = await SealedObject.open(parts, where, { whole: true, signal });
+  const header = decodeManifestHeader(await object.readFrame(0, signal), name);
+  const frames: Buffer[] = [];
+  for (let frame = 1; frame < object.frameCount; frame++) {
+    frames.push(await object.readFrame(frame, signal));
+  }
+  return { manifest: decodeManifest(header, frames, name), manifestBytes: sizeBytes };
+}
+
+export function createReader(
+  parts: ReaderParts,
+  manifest: Manifest,
+  stored: StoredBackup,
+): RepositoryReader {
+  const byPath = new Map(manifest.files.map((file) => [file.path, file]));
+  const packs = new PackStore(parts.storage, parts.keys);
+  const find = (path: string): FileEntry => {
+    const file = byPath.get(path);
+    if (!file) throw new CairnError('not-found', `the backup has no file ${path}`);
+    return file;
+  };
+  return {
+    stored,
+    serverVersion: manifest.header.engine.version,
+    notes: manifest.header.engine.notes,
+    directories: (): readonly StoredDirectory[] => manifest.directories,
+    files: () => manifest.files.map(toStoredFile),
+    read: async (path, signal) => await readFile(find(path), { ...parts, packs, manifest, signal }),
+    extract: async (files, { onProgress, signal }) => {
+      const targets = files.map(({ path, targetPath }) => ({ file: find(path), targetPath }));
+      const pool = parts.pool();
+      await extractFiles(targets, { ...parts, manifest, packs, pool, onProgress, signal });
+    },
+  };
+}
+
+/** @throws repository-damaged when the header says what no writer writes */
+export function toStoredBackup(
+  header: ManifestHeader,
+  name: string,
+  manifestBytes: number,
+): StoredBackup {
+  const instanceId = parseInstanceId(header.instance.id);
+  const backupId = parseBackupId(header.backup.id);
+  const engine = engines.find((candidate) => candidate === header.instance.engine);
+  const type = backupTypes.find((candidate) => candidate === header.backup.type);
+  const startPosition = parseLogPosition(header.engine.start_position);
+  const stopPosition = parseLogPosition(header.engine.stop_position);
+  if (!instanceId || !backupId || !engine || !type || !startPosition || !stopPosition) {
+    throw damaged(name, 'its header names something unknown');
+  }
+  const totals: BackupTotals = {
+    fileCount: header.totals.files,
+    logicalBytes: header.totals.logical_bytes,
+    newBytes: header.totals.new_bytes,
+    storedBytes: header.totals.stored_bytes + manifestBytes,
+  };
+  const backup = {
+    projectId: header.backup.project_id as ProjectId,
+    name: header.backup.name,
+    description: header.backup.description,
+    type,
+    databases: header.backup.databases,
+    startedAt: new Date(header.backup.started_at),
+    endedAt: new Date(header.backup.ended_at),
+  };
+  const base = {
+    serverVersion: header.engine.version,
+    systemIdentifier: header.engine.system_identifier,
+    ...{ startPosition, stopPosition },
+    notes: header.engine.notes,
+  };
+  const instance = { name: header.instance.name, engine };
+  return { instanceId, backupId, facts: { instance, backup, base }, totals };
+}
+
+function toStoredFile(file: FileEntry): StoredFile {
+  return {
+    path: file.path,
+    mode: file.mode,
+    modifiedAt: new Date(file.modified),
+    sizeBytes: file.size,
+    pageSizeBytes: file.page,
+  };
+}
+
+async function readFile(
+  file: FileEntry,
+  parts: {
+    readonly maps: MapStore;
+    readonly packs: PackStore;
+    readonly manifest: Manifest;
+    readonly signal: AbortSignal;
+  },
+): Promise<Buffer> {
+  const { manifest, signal } = parts;
+  if (file.size > readBytesMax) throw new CairnError('bug', `${file.path} is too large to read`);
+  const content = Buffer.alloc(file.size);
+  let at = 0;
+  for (const reference of file.parts) {
+    const object = manifest.header.maps[reference.map];
+    if (!object) throw damaged('manifest', `${file.path} has no file map`);
+    const place = { name: object.name, sizeBytes: object.size };
+    const part = await parts.maps.read(place, reference.frame, signal);
+    let page = 0;
+    for (const location of locatePages(part, file.page)) {
+      const length = Math.min(file.page, file.size - at);
+      if (location) {
+        const pack = await parts.packs.open(location.packName, manifest.header, signal);
+        const raw = await pack.readFrame(location.frame, signal);
+        const bytes = raw.subarray(location.offsetBytes, location.offsetBytes + length);
+        const digest = part.digests.subarray(page * digestBytes, (page + 1) * digestBytes);
+        if (!digestPage(bytes).every((byte, i) => byte === digest[i])) {
+          throw damaged(location.packName, `a page of ${file.path} is not the one in the file map`);
+        }
+        bytes.copy(content, at);
+      }
+      at += length;
+      page++;
+    }
+  }
+  if (at !== file.size) throw damaged('manifest', `the file map does not fit ${file.path}`);
+  return content;
+}

@@ -1,0 +1,74 @@
+// Decides, purely, what a window of file parts needs from which frame.
+
+import type { MapPart } from './file-map.ts';
+import { digestBytes, partPagesMax } from './format.ts';
+import type { FileEntry } from './manifest.ts';
+import type { PageWrite } from './pages.ts';
+
+/** A part of one file that is being written. */
+export type Unit<Target> = {
+  readonly file: FileEntry;
+  readonly partIndex: number;
+  readonly target: Target;
+};
+
+export type FrameWork<Target> = {
+  readonly packName: string;
+  readonly frame: number;
+  readonly writes: Array<Omit<PageWrite, 'descriptor'> & { readonly target: Target }>;
+};
+
+/** Bytes of a file that one part covers. */
+export function unitBytes({ file, partIndex }: Unit<unknown>): number {
+  const partBytes = partPagesMax * file.page;
+  return Math.min(partBytes, file.size - partIndex * partBytes);
+}
+
+/** Units of all files in order, in windows of about `windowBytes` and at most `unitsMax`. */
+export function* planWindows<Target>(
+  units: Iterable<Unit<Target>>,
+  limits: { readonly windowBytes: number; readonly unitsMax: number },
+): Generator<Unit<Target>[]> {
+  let window: Unit<Target>[] = [];
+  let bytes = 0;
+  for (const unit of units) {
+    window.push(unit);
+    bytes += unitBytes(unit);
+    if (bytes < limits.windowBytes && window.length < limits.unitsMax) continue;
+    yield window;
+    window = [];
+    bytes = 0;
+  }
+  if (window.length > 0) yield window;
+}
+
+/** Adds what the unit needs to the work per frame. Answers false when part and file do not fit together. */
+export function addFrameWork<Target>(
+  unit: Unit<Target>,
+  part: MapPart,
+  into: Map<string, FrameWork<Target>>,
+): boolean {
+  const { file, partIndex, target } = unit;
+  const firstPage = partIndex * partPagesMax;
+  if (part.pageCount !== Math.ceil(unitBytes(unit) / file.page)) return false;
+  let page = 0;
+  for (const extent of part.extents) {
+    if (extent.kind === 'pages') {
+      const packName = part.packs[extent.pack] ?? '';
+      const key = `${packName}#${extent.frame}`;
+      const work = into.get(key) ?? { packName, frame: extent.frame, writes: [] };
+      into.set(key, work);
+      const positionBytes = (firstPage + page) * file.page;
+      work.writes.push({
+        target,
+        positionBytes,
+        offsetBytes: extent.offsetBytes,
+        lengthBytes: Math.min(extent.pageCount * file.page, file.size - positionBytes),
+        pageBytes: file.page,
+        digests: part.digests.slice(page * digestBytes, (page + extent.pageCount) * digestBytes),
+      });
+    }
+    page += extent.pageCount;
+  }
+  return true;
+}

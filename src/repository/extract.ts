@@ -1,0 +1,150 @@
+// Writes files out of a backup. A window of file parts is planned at once, so that a frame is read and unsealed
+// once for all the pages that the window takes from it; threads write the pages straight into the files.
+import type { FileHandle } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
+import { CairnError } from '../model/errors.ts';
+import { MiB } from '../model/units.ts';
+import { runBounded } from '../platform/bounded.ts';
+import type { FrameWork, Unit } from './extract-plan.ts';
+import { addFrameWork, planWindows } from './extract-plan.ts';
+import { damaged } from './format.ts';
+import type { FileEntry, Manifest } from './manifest.ts';
+import type { MapStore } from './map-store.ts';
+import type { PackStore } from './pack-store.ts';
+import type { ThreadPool } from './thread-pool.ts';
+
+const windowLimits = { windowBytes: 256 * MiB, unitsMax: 512 };
+const filesClosingMax = 8;
+/** Two frames a thread: one is read while the other is written. */
+const framesPerThread = 2;
+
+export type ExtractParts = {
+  readonly manifest: Manifest;
+  readonly maps: MapStore;
+  readonly packs: PackStore;
+  readonly pool: ThreadPool;
+  readonly onProgress: (doneBytes: number) => void;
+  readonly signal: AbortSignal;
+};
+
+type Target = { readonly file: FileEntry; readonly handle: FileHandle; partsLeft: number };
+
+/** @throws repository-damaged naming the object; storage-full; invalid when a target exists */
+export async function extractFiles(
+  files: readonly { readonly file: FileEntry; readonly targetPath: string }[],
+  parts: ExtractParts,
+): Promise<void> {
+  const opened = new Set<Target>();
+  const progress = { doneBytes: 0 };
+  const waiting = files.values();
+  try {
+    // Files are opened window by window: their number is bounded by the units of a window.
+    for (const window of planWindows(unitsOf(waiting), windowLimits)) {
+      const units = await openTargets(window, opened);
+      await writeWindow(units, parts, progress);
+      await closeFinished(units, opened);
+      parts.onProgress(progress.doneBytes);
+    }
+  } finally {
+    await Promise.all([...opened].map(({ handle }) => handle.close()));
+  }
+}
+
+type Place = { readonly targetPath: string; target: Target | null };
+
+function* unitsOf(
+  files: Iterable<{ readonly file: FileEntry; readonly targetPath: string }>,
+): Generator<Unit<Place>> {
+  for (const { file, targetPath } of files) {
+    const place: Place = { targetPath, target: null };
+    // An empty file has no part, yet it must be made.
+    const count = Math.max(1, file.parts.length);
+    for (let partIndex = 0; partIndex < count; partIndex++) {
+      yield { file, partIndex, target: place };
+    }
+  }
+}
+
+async function openTargets(
+  window: readonly Unit<Place>[],
+  opened: Set<Target>,
+): Promise<Unit<Target>[]> {
+  const units: Unit<Target>[] = [];
+  for (const { file, partIndex, target: place } of window) {
+    if (!place.target) {
+      const handle = await openTarget(place.targetPath, file.size);
+      place.target = { file, handle, partsLeft: Math.max(1, file.parts.length) };
+      opened.add(place.target);
+    }
+    units.push({ file, partIndex, target: place.target });
+  }
+  return units;
+}
+
+async function openTarget(path: string, sizeBytes: number): Promise<FileHandle> {
+  const handle = await open(path, 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
+    throw new CairnError('invalid', `cannot create ${path}: ${cause.message}`, {
+      hint: 'restore into a new or empty folder that Cairn may write to',
+      cause,
+    });
+  });
+  await handle.truncate(sizeBytes);
+  return handle;
+}
+
+async function writeWindow(
+  units: readonly Unit<Target>[],
+  parts: ExtractParts,
+  progress: { doneBytes: number },
+): Promise<void> {
+  const { manifest, maps, signal } = parts;
+  const work = new Map<string, FrameWork<Target>>();
+  for (const unit of units) {
+    const reference = unit.file.parts[unit.partIndex];
+    const object = reference && manifest.header.maps[reference.map];
+    if (unit.file.size === 0) continue;
+    if (!reference || !object) throw damaged('manifest', `${unit.file.path} has no file map`);
+    const place = { name: object.name, sizeBytes: object.size };
+    const part = await maps.read(place, reference.frame, signal);
+    if (!addFrameWork(unit, part, work)) {
+      throw damaged(object.name, `the file map does not fit ${unit.file.path}`);
+    }
+  }
+  await runBounded(work.values(), parts.pool.threadCount * framesPerThread, async (frame) => {
+    await writeFrame(frame, parts);
+    for (const { lengthBytes } of frame.writes) progress.doneBytes += lengthBytes;
+    parts.onProgress(progress.doneBytes);
+  });
+}
+
+async function writeFrame(work: FrameWork<Target>, parts: ExtractParts): Promise<void> {
+  const { signal, packs, pool, manifest } = parts;
+  signal.throwIfAborted();
+  const { packName, frame } = work;
+  const pack = await packs.open(packName, manifest.header, signal);
+  const sealed = await pack.readSealed(frame, signal);
+  const writes = work.writes.map(({ target, ...write }) => ({
+    ...write,
+    descriptor: target.handle.fd,
+  }));
+  const task = { kind: 'write', sealed, name: packName, key: pack.key, frame, writes } as const;
+  await pool.run(task, [sealed.buffer as ArrayBuffer]);
+}
+
+/** Times, modes and fsync of the files whose last part was in the window. */
+async function closeFinished(units: readonly Unit<Target>[], opened: Set<Target>): Promise<void> {
+  const finished = new Set<Target>();
+  for (const unit of units) {
+    unit.target.partsLeft--;
+    if (unit.target.partsLeft === 0) finished.add(unit.target);
+  }
+  await runBounded(finished, filesClosingMax, async (target) => {
+    const { handle, file } = target;
+    const modified = new Date(file.modified);
+    await handle.chmod(file.mode);
+    await handle.utimes(modified, modified);
+    await handle.sync();
+    opened.delete(target);
+    await handle.close();
+  });
+}

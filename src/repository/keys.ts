@@ -1,0 +1,74 @@
+// Data keys: one per instance, minted by atomic create-if-absent under a name that two racing writers share, so
+// that both end up with the same key (rule 16). Wrapped by the master key; rotation would add a generation.
+import { randomBytes } from 'node:crypto';
+import { CairnError, isErrorKind } from '../model/errors.ts';
+import type { InstanceId } from '../model/ids.ts';
+import type { MasterKey } from '../platform/master-key.ts';
+import type { Storage } from '../storage/storage.ts';
+import { damaged, keyObject } from './format.ts';
+
+const dataKeyBytes = 32;
+const firstGeneration = 1;
+
+export type DataKey = { readonly id: string; readonly key: Buffer };
+
+export class KeyRing {
+  readonly #storage: Storage;
+  readonly #masterKey: MasterKey;
+  readonly #keys = new Map<string, DataKey>();
+
+  constructor(storage: Storage, masterKey: MasterKey) {
+    this.#storage = storage;
+    this.#masterKey = masterKey;
+  }
+
+  /** The key that new objects of the instance are sealed with; minted when there is none. */
+  async ensure(instanceId: InstanceId, now: Date, signal: AbortSignal): Promise<DataKey> {
+    const id = `${instanceId}.${firstGeneration}`;
+    const found = await this.get(id, signal).catch((error: unknown) => {
+      if (isErrorKind(error, 'not-found')) return null;
+      throw error;
+    });
+    if (found) return found;
+    const record = {
+      format: 1,
+      key_id: id,
+      instance_id: instanceId,
+      created_at: now.toISOString(),
+      master_key_id: this.#masterKey.id,
+      wrapped: this.#masterKey.wrap(randomBytes(dataKeyBytes), keyContext(id)).toString('base64'),
+    };
+    const bytes = Buffer.from(`${JSON.stringify(record, null, 2)}\n`);
+    await this.#storage.createExclusive(keyObject(id), bytes, signal);
+    // Read back whatever won: ours, or that of a writer that was faster.
+    return await this.get(id, signal);
+  }
+
+  /** @throws not-found, repository-damaged */
+  async get(id: string, signal: AbortSignal): Promise<DataKey> {
+    const known = this.#keys.get(id);
+    if (known) return known;
+    const name = keyObject(id);
+    const bytes = await this.#storage.read(name, null, signal);
+    const key = this.#masterKey.unwrap(parseWrapped(bytes, name), keyContext(id));
+    if (key.byteLength !== dataKeyBytes) throw damaged(name, 'the key has a wrong length');
+    const dataKey = { id, key };
+    this.#keys.set(id, dataKey);
+    return dataKey;
+  }
+}
+
+function keyContext(id: string): string {
+  return `data key ${id}`;
+}
+
+function parseWrapped(bytes: Buffer, name: string): Buffer {
+  try {
+    const record: unknown = JSON.parse(bytes.toString('utf8'));
+    const wrapped = record && typeof record === 'object' && 'wrapped' in record && record.wrapped;
+    if (typeof wrapped === 'string') return Buffer.from(wrapped, 'base64');
+  } catch (cause) {
+    throw damaged(name, 'it is not JSON', cause);
+  }
+  throw new CairnError('repository-damaged', `object ${name} holds no wrapped key`);
+}

@@ -1,0 +1,124 @@
+// The last step of a backup: every object that the manifest names is looked up once more (rule 17), made durable,
+// and the manifest is created under its name, which only one attempt can do.
+import { CairnError } from '../model/errors.ts';
+import type { BackupId, InstanceId } from '../model/ids.ts';
+import { formatLogPosition } from '../model/log-position.ts';
+import type { Storage } from '../storage/storage.ts';
+import { manifestObject } from './format.ts';
+import type { DataKey } from './keys.ts';
+import type { Manifest, ManifestHeader, TableEntry } from './manifest.ts';
+import { encodeManifestHeader, encodeTable } from './manifest.ts';
+import type { ObjectReference } from './object-presence.ts';
+import { assertPresent } from './object-presence.ts';
+import type { PublishedObject } from './pack.ts';
+import type { BackupFacts, CommittedBackup } from './repository.ts';
+import { encodeFrames, ObjectEncoder } from './sealed-object.ts';
+
+export type CommitParts = {
+  readonly storage: Storage;
+  readonly repositoryId: string;
+  readonly dataKey: DataKey;
+  readonly instanceId: InstanceId;
+  readonly backupId: BackupId;
+  readonly previous: Manifest | null;
+  readonly signal: AbortSignal;
+  readonly table: readonly TableEntry[];
+  readonly packNames: readonly string[];
+  readonly mapNames: readonly string[];
+  readonly ownPacks: readonly PublishedObject[];
+  readonly ownMaps: readonly PublishedObject[];
+  readonly logicalBytes: number;
+  readonly newBytes: number;
+};
+
+/** @throws conflict when the backup has a manifest already; repository-damaged when a named object is missing */
+export async function commitManifest(
+  facts: BackupFacts,
+  parts: CommitParts,
+): Promise<CommittedBackup> {
+  const { storage, dataKey, signal, previous } = parts;
+  const packs = withSizes(parts.packNames, parts.ownPacks, previous?.header.packs);
+  const maps = withSizes(parts.mapNames, parts.ownMaps, previous?.header.maps);
+  const { frames, sha256 } = encodeTable(parts.table);
+  const own = [...parts.ownPacks, ...parts.ownMaps];
+  const storedBytes = own.reduce((total, object) => total + object.sizeBytes, 0);
+  const header = composeHeader(facts, parts, {
+    ...{ packs: [...packs], maps: [...maps], storedBytes },
+    table: { frames: frames.length, sha256 },
+  });
+  const name = manifestObject(parts.instanceId, parts.backupId);
+  const encoder = new ObjectEncoder({ kind: 'manifest', name, dataKey });
+  const bytes = encodeFrames(encoder, [encodeManifestHeader(header), ...frames]);
+
+  await storage.flush(
+    own.map((object) => object.name),
+    signal,
+  );
+  await assertPresent(storage, [...packs, ...maps], signal);
+  await facts.beforeCommit();
+  const outcome = await storage.createExclusive(name, bytes, signal);
+  if (outcome === 'exists') throw new CairnError('conflict', `backup ${parts.backupId} exists`);
+  const totals = {
+    fileCount: header.totals.files,
+    logicalBytes: parts.logicalBytes,
+    newBytes: parts.newBytes,
+    storedBytes: storedBytes + bytes.byteLength,
+  };
+  return { totals, manifestBytes: bytes.byteLength };
+}
+
+function withSizes(
+  names: readonly string[],
+  own: readonly PublishedObject[],
+  earlier: readonly ObjectReference[] | undefined,
+): readonly ObjectReference[] {
+  const sizes = new Map(earlier?.map((object) => [object.name, object.size]));
+  for (const { name, sizeBytes } of own) sizes.set(name, sizeBytes);
+  return names.map((name) => {
+    const size = sizes.get(name);
+    if (size === undefined) throw new CairnError('bug', `no size is known of object ${name}`);
+    return { name, size };
+  });
+}
+
+function composeHeader(
+  facts: BackupFacts,
+  parts: CommitParts,
+  derived: Pick<ManifestHeader, 'packs' | 'maps' | 'table'> & { readonly storedBytes: number },
+): ManifestHeader {
+  const { table } = parts;
+  const { instance, backup, base } = facts;
+  const files = table.filter((entry) => entry.type === 'file').length;
+  return {
+    format: 1,
+    repository_id: parts.repositoryId,
+    instance: { id: parts.instanceId, name: instance.name, engine: instance.engine },
+    backup: {
+      id: parts.backupId,
+      project_id: backup.projectId,
+      name: backup.name,
+      description: backup.description,
+      type: backup.type,
+      databases: [...backup.databases],
+      started_at: backup.startedAt.getTime(),
+      ended_at: backup.endedAt.getTime(),
+    },
+    engine: {
+      version: base.serverVersion,
+      system_identifier: base.systemIdentifier,
+      start_position: formatLogPosition(base.startPosition),
+      stop_position: formatLogPosition(base.stopPosition),
+      notes: base.notes,
+    },
+    totals: {
+      files,
+      directories: table.length - files,
+      logical_bytes: parts.logicalBytes,
+      new_bytes: parts.newBytes,
+      stored_bytes: derived.storedBytes,
+    },
+    table: derived.table,
+    packs: derived.packs,
+    maps: derived.maps,
+  };
+}

@@ -1,0 +1,155 @@
+// The manifest is the commit point: a backup exists if and only if its manifest does. Frame 0 is the header, the
+// others hold the file table, JSON each. The header carries counts and a hash of the table (rule 6): a manifest
+// whose totals differ from what it lists is refused.
+import { createHash } from 'node:crypto';
+import type { Static } from 'typebox';
+import { Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { damaged, tableEntriesMax } from './format.ts';
+
+const Whole = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+
+const ObjectReference = Type.Object({ name: Type.String({ maxLength: 512 }), size: Whole });
+
+const ManifestHeader = Type.Object({
+  format: Type.Literal(1),
+  repository_id: Type.String(),
+  instance: Type.Object({ id: Type.String(), name: Type.String(), engine: Type.String() }),
+  backup: Type.Object({
+    id: Type.String(),
+    project_id: Type.String(),
+    name: Type.String(),
+    description: Type.String(),
+    type: Type.String(),
+    databases: Type.Array(Type.String()),
+    started_at: Whole,
+    ended_at: Whole,
+  }),
+  engine: Type.Object({
+    version: Type.String(),
+    system_identifier: Type.String(),
+    start_position: Type.String(),
+    stop_position: Type.String(),
+    notes: Type.Record(Type.String(), Type.Unknown()),
+  }),
+  totals: Type.Object({
+    files: Whole,
+    directories: Whole,
+    logical_bytes: Whole,
+    new_bytes: Whole,
+    /** Of packs and map objects; the manifest cannot count itself. */
+    stored_bytes: Whole,
+  }),
+  table: Type.Object({ frames: Whole, sha256: Type.String() }),
+  /** Every pack and map object that a restore needs, of this backup and of earlier ones. */
+  packs: Type.Array(ObjectReference),
+  maps: Type.Array(ObjectReference),
+});
+export type ManifestHeader = Static<typeof ManifestHeader>;
+
+/** Where one part of a file map is: index into `maps`, frame in it, and the packs (indexes) it needs. */
+const PartReference = Type.Object({ map: Whole, frame: Whole, packs: Type.Array(Whole) });
+export type PartReference = Static<typeof PartReference>;
+
+const FileEntry = Type.Object({
+  type: Type.Literal('file'),
+  path: Type.String(),
+  size: Whole,
+  mode: Type.Integer({ minimum: 0, maximum: 0o7777 }),
+  /** Milliseconds. */
+  modified: Type.Integer(),
+  page: Type.Integer({ minimum: 512, maximum: 65536 }),
+  parts: Type.Array(PartReference),
+});
+export type FileEntry = Static<typeof FileEntry>;
+
+const DirectoryEntry = Type.Object({
+  type: Type.Literal('directory'),
+  path: Type.String(),
+  mode: Type.Integer({ minimum: 0, maximum: 0o7777 }),
+});
+export type DirectoryEntry = Static<typeof DirectoryEntry>;
+
+const TableFrame = Type.Array(Type.Union([FileEntry, DirectoryEntry]), {
+  maxItems: tableEntriesMax,
+});
+export type TableEntry = FileEntry | DirectoryEntry;
+
+export type Manifest = {
+  readonly header: ManifestHeader;
+  readonly files: readonly FileEntry[];
+  readonly directories: readonly DirectoryEntry[];
+};
+
+/** The file table as frames, and the hash over them. */
+export function encodeTable(entries: readonly TableEntry[]): { frames: Buffer[]; sha256: string } {
+  const frames: Buffer[] = [];
+  const sum = createHash('sha256');
+  for (let at = 0; at < entries.length; at += tableEntriesMax) {
+    const frame = Buffer.from(JSON.stringify(entries.slice(at, at + tableEntriesMax)));
+    sum.update(frame);
+    frames.push(frame);
+  }
+  return { frames, sha256: sum.digest('hex') };
+}
+
+export function encodeManifestHeader(header: ManifestHeader): Buffer {
+  return Buffer.from(JSON.stringify(header));
+}
+
+/** @throws repository-damaged */
+export function decodeManifestHeader(frame: Buffer, name: string): ManifestHeader {
+  const value = parseJson(frame, name);
+  if (!Value.Check(ManifestHeader, value)) throw damaged(name, 'its header is not a manifest');
+  return value;
+}
+
+/** Checks counts, hash, uniqueness of paths and every index. @throws repository-damaged */
+export function decodeManifest(
+  header: ManifestHeader,
+  frames: readonly Buffer[],
+  name: string,
+): Manifest {
+  const sum = createHash('sha256');
+  const files: FileEntry[] = [];
+  const directories: DirectoryEntry[] = [];
+  for (const frame of frames) {
+    sum.update(frame);
+    const entries = parseJson(frame, name);
+    if (!Value.Check(TableFrame, entries)) throw damaged(name, 'its file table is broken');
+    for (const entry of entries) {
+      if (entry.type === 'file') files.push(entry);
+      else directories.push(entry);
+    }
+  }
+  const { totals, table } = header;
+  const logicalBytes = files.reduce((total, file) => total + file.size, 0);
+  const fits =
+    frames.length === table.frames &&
+    sum.digest('hex') === table.sha256 &&
+    files.length === totals.files &&
+    directories.length === totals.directories &&
+    logicalBytes === totals.logical_bytes;
+  if (!fits) throw damaged(name, 'its file table is not the one that its header counts');
+  for (const file of files) assertReferences(file, header, name);
+  const paths = new Set([...files, ...directories].map((entry) => entry.path));
+  if (paths.size !== files.length + directories.length) throw damaged(name, 'a path occurs twice');
+  return { header, files, directories };
+}
+
+function assertReferences(file: FileEntry, header: ManifestHeader, name: string): void {
+  for (const part of file.parts) {
+    const known =
+      part.map < header.maps.length && part.packs.every((pack) => pack < header.packs.length);
+    if (!known) throw damaged(name, `${file.path} refers to an object that is not listed`);
+  }
+  if (/^\/|(^|\/)\.\.?(\/|$)|\0/.test(file.path)) throw damaged(name, `bad path ${file.path}`);
+}
+
+function parseJson(frame: Buffer, name: string): unknown {
+  try {
+    return JSON.parse(frame.toString('utf8'));
+  } catch (cause) {
+    throw damaged(name, 'it holds a frame that is not JSON', cause);
+  }
+}

@@ -1,0 +1,57 @@
+// Reads parts of file maps. Map objects are a few megabytes at most and their parts are asked for in nearly the
+// order in which they were written, so whole objects are fetched and the last used ones kept.
+import type { Storage } from '../storage/storage.ts';
+import type { MapPart } from './file-map.ts';
+import { decodeMapPart } from './file-map.ts';
+import type { KeyRing } from './keys.ts';
+import { SealedObject } from './sealed-object.ts';
+
+const cachedBytesMax = 32 * 1024 * 1024;
+
+export type MapReference = { readonly name: string; readonly sizeBytes: number };
+
+export class MapStore {
+  readonly #storage: Storage;
+  readonly #keys: KeyRing;
+  /** In order of last use. */
+  readonly #objects = new Map<string, { object: SealedObject; sizeBytes: number }>();
+  #cachedBytes = 0;
+
+  constructor(storage: Storage, keys: KeyRing) {
+    this.#storage = storage;
+    this.#keys = keys;
+  }
+
+  /** @throws not-found, repository-damaged naming the object */
+  async read(reference: MapReference, frame: number, signal: AbortSignal): Promise<MapPart> {
+    const object = await this.#open(reference, signal);
+    return decodeMapPart(await object.readFrame(frame, signal), reference.name);
+  }
+
+  async #open(reference: MapReference, signal: AbortSignal): Promise<SealedObject> {
+    const { name, sizeBytes } = reference;
+    const known = this.#objects.get(name);
+    if (known) {
+      this.#objects.delete(name);
+      this.#objects.set(name, known);
+      return known.object;
+    }
+    const object = await SealedObject.open(
+      { storage: this.#storage, keys: this.#keys },
+      { name, kind: 'maps', sizeBytes },
+      { whole: true, signal },
+    );
+    this.#objects.set(name, { object, sizeBytes });
+    this.#cachedBytes += sizeBytes;
+    this.#forgetOldest();
+    return object;
+  }
+
+  #forgetOldest(): void {
+    for (const [name, { sizeBytes }] of this.#objects) {
+      if (this.#cachedBytes <= cachedBytesMax || this.#objects.size === 1) return;
+      this.#objects.delete(name);
+      this.#cachedBytes -= sizeBytes;
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import type { Storage } from '../storage/storage.ts';
+import { damaged } from './format.ts';
+
+export type ObjectReference = { readonly name: string; readonly size: number };
+
+/**
+ * Looks that every object is there with its size: one listing per backup folder, not one request per object.
+ * @throws repository-damaged naming the first that is not
+ */
+export async function assertPresent(
+  storage: Storage,
+  objects: readonly ObjectReference[],
+  signal: AbortSignal,
+): Promise<void> {
+  const folders = new Set(objects.map(({ name }) => `${name.split('/').slice(0, 4).join('/')}/`));
+  const sizes = new Map<string, number>();
+  for (const folder of folders) {
+    for await (const found of storage.list(folder, signal)) sizes.set(found.name, found.sizeBytes);
+  }
+  for (const { name, size } of objects) {
+    const found = sizes.get(name);
+    if (found === undefined) throw damaged(name, 'it is missing');
+    if (found !== size) throw damaged(name, `it has ${found} bytes instead of ${size}`);
+  }
+}

@@ -1,0 +1,206 @@
+import { availableParallelism } from 'node:os';
+import { CairnError, isErrorKind } from '../model/errors.ts';
+import type { BackupId, InstanceId } from '../model/ids.ts';
+import { parseInstanceId } from '../model/ids.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { MasterKey } from '../platform/master-key.ts';
+import type { Random } from '../platform/random.ts';
+import type { Storage } from '../storage/storage.ts';
+import { createReader, readManifest, toStoredBackup } from './backup-reader.ts';
+import { BackupWriter } from './backup-writer.ts';
+import { deleteBackup } from './delete-backup.ts';
+import { damaged, manifestObject, repositoryObject } from './format.ts';
+import { KeyRing } from './keys.ts';
+import type { Manifest } from './manifest.ts';
+import { MapStore } from './map-store.ts';
+import { assertPresent } from './object-presence.ts';
+import type { Repository, StoredBackup, WriterOptions } from './repository.ts';
+import { ThreadPool } from './thread-pool.ts';
+
+export type OpenOptions = {
+  readonly storage: Storage;
+  readonly masterKey: MasterKey;
+  /** The catalog that owns the repository; null to read one with the key alone. */
+  readonly ownerId: string | null;
+  readonly random: Random;
+  readonly now: Date;
+  readonly signal: AbortSignal;
+  /** Page threads; by default one per processor, at most eight. */
+  readonly threadCount?: number;
+  /** zstd level of frames. */
+  readonly level?: number;
+};
+
+const threadsMax = 8;
+const defaultLevel = 3;
+
+type Marker = {
+  readonly repositoryId: string;
+  readonly owner: string;
+  readonly masterKeyId: string;
+};
+
+/**
+ * Opens the repository in the storage; with an owner, makes it when it is not there.
+ * @throws not-found, conflict (another catalog owns it), invalid (wrong master key), repository-damaged
+ */
+export async function openRepository(options: OpenOptions): Promise<Repository> {
+  const { storage, masterKey } = options;
+  const marker = await findMarker(options);
+  if (options.ownerId !== null && marker.owner !== options.ownerId) {
+    throw new CairnError('conflict', `${storage.location} belongs to another Cairn`, {
+      hint: 'give this Cairn a storage location of its own; two would delete each other’s backups',
+      details: { owner: marker.owner },
+    });
+  }
+  if (marker.masterKeyId !== masterKey.id) {
+    throw new CairnError('invalid', `${storage.location} is sealed with another master key`, {
+      hint: `it needs key ${marker.masterKeyId}, this one is ${masterKey.id}`,
+    });
+  }
+  return createRepository(options, marker);
+}
+
+function createRepository(options: OpenOptions, marker: Marker): Repository {
+  const { storage } = options;
+  const keys = new KeyRing(storage, options.masterKey);
+  let pool: ThreadPool | null = null;
+  // Threads start with the first backup or restore, not with every command that opens the repository.
+  const threads = (): ThreadPool => {
+    pool ??= new ThreadPool(options.threadCount ?? Math.min(threadsMax, availableParallelism()));
+    return pool;
+  };
+  const parts = { storage, keys, pool: threads };
+  const read = async (instanceId: InstanceId, backupId: BackupId, signal: AbortSignal) => {
+    const name = manifestObject(instanceId, backupId);
+    const { manifest, manifestBytes } = await readManifest(parts, name, signal);
+    return { manifest, stored: toStoredBackup(manifest.header, name, manifestBytes) };
+  };
+  return {
+    id: marker.repositoryId,
+    location: storage.location,
+    openWriter: async (writer) => {
+      const dataKey = await keys.ensure(writer.instanceId, writer.now, writer.signal);
+      const previous = await readPrevious(parts, writer);
+      return new BackupWriter({
+        ...writer,
+        ...{ storage, dataKey, previous, repositoryId: marker.repositoryId },
+        pool: threads(),
+        maps: new MapStore(storage, keys),
+        level: options.level ?? defaultLevel,
+      });
+    },
+    openReader: async (instanceId, backupId, signal) => {
+      const { manifest, stored } = await read(instanceId, backupId, signal);
+      return createReader({ ...parts, maps: new MapStore(storage, keys) }, manifest, stored);
+    },
+    findBackup: async (instanceId, backupId, signal): Promise<StoredBackup | null> => {
+      const name = manifestObject(instanceId, backupId);
+      if (!(await exists(storage, name, signal))) return null;
+      return (await read(instanceId, backupId, signal)).stored;
+    },
+    locateBackup: (backupId, signal) => locateBackup(storage, backupId, signal),
+    deleteBackup: (instanceId, backupId, rest) =>
+      deleteBackup({ ...parts, instanceId, backupId, ...rest }),
+    [Symbol.asyncDispose]: async () => {
+      await pool?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function findMarker(options: OpenOptions): Promise<Marker> {
+  const { storage, signal, ownerId } = options;
+  const found = await readMarker(storage, signal);
+  if (found) return found;
+  if (ownerId === null) {
+    throw new CairnError('not-found', `there is no repository in ${storage.location}`, {
+      hint: 'check the storage location',
+    });
+  }
+  const record = {
+    format: 1,
+    repository_id: options.random.hex(16),
+    owner: ownerId,
+    master_key_id: options.masterKey.id,
+    created_at: options.now.toISOString(),
+  };
+  const bytes = Buffer.from(`${JSON.stringify(record, null, 2)}\n`);
+  await storage.createExclusive(repositoryObject, bytes, signal);
+  const made = await readMarker(storage, signal);
+  if (!made) throw damaged(repositoryObject, 'it was written and is not there');
+  return made;
+}
+
+async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker | null> {
+  const bytes = await storage.read(repositoryObject, null, signal).catch((error: unknown) => {
+    if (isErrorKind(error, 'not-found')) return null;
+    throw error;
+  });
+  if (!bytes) return null;
+  let record: Partial<Record<string, unknown>>;
+  try {
+    record = JSON.parse(bytes.toString('utf8'));
+  } catch (cause) {
+    throw damaged(repositoryObject, 'it is not JSON', cause);
+  }
+  const { format, repository_id: repositoryId, owner, master_key_id: masterKeyId } = record;
+  if (format !== 1) {
+    throw new CairnError('repository-damaged', `repository format ${format} is not known`, {
+      hint: 'this Cairn reads format 1: update it',
+    });
+  }
+  const texts = [repositoryId, owner, masterKeyId];
+  if (!texts.every((text) => typeof text === 'string')) {
+    throw damaged(repositoryObject, 'it lacks a field');
+  }
+  return { repositoryId, owner, masterKeyId } as Marker;
+}
+
+/** A previous backup that cannot be used costs space, never the new backup (rule 32). */
+async function readPrevious(
+  parts: { readonly storage: Storage; readonly keys: KeyRing },
+  writer: WriterOptions,
+): Promise<Manifest | null> {
+  const { previousBackupId, instanceId, signal, log } = writer;
+  if (!previousBackupId) return null;
+  try {
+    const name = manifestObject(instanceId, previousBackupId);
+    const { manifest } = await readManifest(parts, name, signal);
+    const { packs, maps } = manifest.header;
+    await assertPresent(parts.storage, [...packs, ...maps], signal);
+    return manifest;
+  } catch (err) {
+    if (!isErrorKind(err, 'not-found') && !isErrorKind(err, 'repository-damaged')) throw err;
+    warnUnusable(log, previousBackupId, err);
+    return null;
+  }
+}
+
+function warnUnusable(log: Logger, backupId: BackupId, err: unknown): void {
+  log.warn({ err, backupId }, 'the previous backup is damaged: this one stores every page again');
+}
+
+async function exists(storage: Storage, name: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await storage.stat(name, signal);
+    return true;
+  } catch (error) {
+    if (isErrorKind(error, 'not-found')) return false;
+    throw error;
+  }
+}
+
+async function locateBackup(
+  storage: Storage,
+  backupId: BackupId,
+  signal: AbortSignal,
+): Promise<InstanceId> {
+  for await (const { name } of storage.list('instances/', signal)) {
+    const [, instance = ''] = name.split('/');
+    const instanceId = parseInstanceId(instance);
+    if (instanceId && name === manifestObject(instanceId, backupId)) return instanceId;
+  }
+  throw new CairnError('not-found', `there is no backup ${backupId} in ${storage.location}`, {
+    hint: 'list what is there with: cairn backup list',
+  });
+}

@@ -1,0 +1,135 @@
+// Fills packs with frames. Where a frame will lie is known before it is sealed: frames are numbered when they are
+// handed in, sealed in any thread, and written in order. A pack is closed at about `packTargetBytes`.
+import type { ObjectWriter, Storage } from '../storage/storage.ts';
+import type { BufferShelf, FlowGate } from './flow-gate.ts';
+import { packTargetBytes } from './format.ts';
+import type { DataKey } from './keys.ts';
+import { ObjectEncoder } from './sealed-object.ts';
+import type { ThreadPool } from './thread-pool.ts';
+
+export type PublishedObject = { readonly name: string; readonly sizeBytes: number };
+
+export type PackParts = {
+  readonly storage: Storage;
+  readonly pool: ThreadPool;
+  readonly gate: FlowGate;
+  readonly shelf: BufferShelf;
+  readonly dataKey: DataKey;
+  /** Object names are this and a counter. */
+  readonly namePrefix: string;
+  readonly level: number;
+  readonly signal: AbortSignal;
+};
+
+type OpenPack = {
+  readonly name: string;
+  readonly encoder: ObjectEncoder;
+  writer: ObjectWriter | null;
+  frameCount: number;
+  /** Raw bytes handed in and not yet sealed. */
+  pendingRawBytes: number;
+};
+
+export class PackWriter {
+  readonly published: PublishedObject[] = [];
+  readonly #parts: PackParts;
+  #packCount = 0;
+  #current: OpenPack;
+  #tail: Promise<void> = Promise.resolve();
+  #rawBytes = 0;
+  #sealedBytes = 0;
+
+  constructor(parts: PackParts) {
+    this.#parts = parts;
+    this.#current = this.#nextPack();
+  }
+
+  /** Where the frame will lie that `add` is called with next. */
+  get next(): { readonly packName: string; readonly frame: number } {
+    return { packName: this.#current.name, frame: this.#current.frameCount };
+  }
+
+  /** Takes the buffer over; it comes back to the shelf. Failures surface at the gate. */
+  add(buffer: ArrayBuffer, lengthBytes: number): void {
+    const pack = this.#current;
+    const { pool, gate, level } = this.#parts;
+    const frame = pack.frameCount++;
+    pack.pendingRawBytes += lengthBytes;
+    gate.enter();
+    const task = {
+      kind: 'seal',
+      buffer,
+      lengthBytes,
+      key: pack.encoder.key,
+      frame,
+      level,
+    } as const;
+    const sealing = pool.run(task, [buffer]);
+    this.#follow(async () => {
+      const { buffer: emptied, sealed } = await sealing;
+      this.#parts.shelf.giveBack(emptied);
+      pack.pendingRawBytes -= lengthBytes;
+      await this.#write(pack, Buffer.from(sealed), lengthBytes);
+      gate.leave();
+    });
+    sealing.catch(() => undefined);
+    if (this.#estimateBytes(pack) >= packTargetBytes) this.#close(pack);
+  }
+
+  /** Writes what is left; afterwards `published` is complete once the gate has drained. */
+  end(): void {
+    if (this.#current.frameCount > 0) this.#close(this.#current);
+  }
+
+  /** Forgets the pack that is being written. */
+  async abort(): Promise<void> {
+    await this.#tail;
+    await this.#current.writer?.abort();
+  }
+
+  #close(pack: OpenPack): void {
+    this.#current = this.#nextPack();
+    const { gate } = this.#parts;
+    gate.enter();
+    this.#follow(async () => {
+      await pack.writer?.write(pack.encoder.end());
+      await pack.writer?.publish();
+      this.published.push({ name: pack.name, sizeBytes: pack.encoder.sizeBytes });
+      gate.leave();
+    });
+  }
+
+  async #write(pack: OpenPack, sealed: Buffer, rawBytes: number): Promise<void> {
+    if (!pack.writer) {
+      pack.writer = await this.#parts.storage.openWriter(pack.name, this.#parts.signal);
+      await pack.writer.write(pack.encoder.header);
+    }
+    pack.encoder.add(sealed);
+    this.#rawBytes += rawBytes;
+    this.#sealedBytes += sealed.byteLength;
+    await pack.writer.write(sealed);
+  }
+
+  /** Steps run one after another; after a failure none runs any more. */
+  #follow(step: () => Promise<void>): void {
+    this.#tail = this.#tail.then(async () => {
+      try {
+        this.#parts.gate.throwIfFailed();
+        await step();
+      } catch (error) {
+        this.#parts.gate.fail(error as Error);
+      }
+    });
+  }
+
+  #estimateBytes(pack: OpenPack): number {
+    const ratio = this.#rawBytes > 0 ? this.#sealedBytes / this.#rawBytes : 1;
+    return pack.encoder.sizeBytes + pack.pendingRawBytes * ratio;
+  }
+
+  #nextPack(): OpenPack {
+    const name = `${this.#parts.namePrefix}${String(this.#packCount++).padStart(6, '0')}`;
+    const encoder = new ObjectEncoder({ kind: 'pack', name, dataKey: this.#parts.dataKey });
+    return { name, encoder, writer: null, frameCount: 0, pendingRawBytes: 0 };
+  }
+}

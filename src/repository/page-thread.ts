@@ -1,0 +1,43 @@
+// Entry of the worker threads that hash, compress, encrypt and decrypt. One message in, one message out; buffers
+// are transferred both ways. Errors travel as plain data, since a class does not survive the crossing.
+import { parentPort } from 'node:worker_threads';
+import { recordError } from '../model/errors.ts';
+import { comparePages, writePages } from './pages.ts';
+import { sealFrame } from './seal.ts';
+import type { ThreadReply, ThreadRequest } from './thread-pool.ts';
+
+function perform(request: ThreadRequest): { reply: ThreadReply; transfer: ArrayBuffer[] } {
+  const { id, task } = request;
+  switch (task.kind) {
+    case 'compare': {
+      const { fates, digests } = comparePages(
+        new Uint8Array(task.buffer),
+        task.segments,
+        task.known,
+      );
+      const result = { kind: task.kind, buffer: task.buffer, fates, digests };
+      return { reply: { id, result }, transfer: [task.buffer] };
+    }
+    case 'seal': {
+      const raw = new Uint8Array(task.buffer, 0, task.lengthBytes);
+      const sealed = sealFrame(raw, task).buffer as ArrayBuffer;
+      const result = { kind: task.kind, buffer: task.buffer, sealed };
+      return { reply: { id, result }, transfer: [task.buffer, sealed] };
+    }
+    case 'write': {
+      writePages(Buffer.from(task.sealed), task, task.writes);
+      return { reply: { id, result: { kind: task.kind } }, transfer: [] };
+    }
+  }
+}
+
+parentPort?.on('message', (request: ThreadRequest) => {
+  try {
+    const { reply, transfer } = perform(request);
+    parentPort?.postMessage(reply, transfer);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : null;
+    const reply: ThreadReply = { id: request.id, error: recordError(error), code };
+    parentPort?.postMessage(reply);
+  }
+});

@@ -1,0 +1,110 @@
+// The page work that runs in threads: digest and compare pages, seal frames, unseal frames and write their pages
+// to files. Pure of pools and messages; `page-thread.ts` calls it.
+import { hash } from 'node:crypto';
+import { writeSync } from 'node:fs';
+import { damaged, digestBytes } from './format.ts';
+import { unsealFrame } from './seal.ts';
+
+/** What a page turned out to be. */
+export const pageFates = { hole: 0, same: 1, fresh: 2 } as const;
+/** What the previous backup has at the place of a page. */
+export const priors = { absent: 0, hole: 1, page: 2 } as const;
+
+/** A run of one file's bytes inside a batch; it begins on a page boundary of the file. */
+export type BatchSegment = {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly pageBytes: number;
+};
+
+export function countPages(segment: { lengthBytes: number; pageBytes: number }): number {
+  return Math.ceil(segment.lengthBytes / segment.pageBytes);
+}
+
+/** SHA-256 (FIPS 180-4) of a page, cut to 16 bytes, as a view. */
+export function digestPage(page: Uint8Array): Uint8Array {
+  return hash('sha256', page, 'buffer').subarray(0, digestBytes);
+}
+
+export type Comparison = { readonly fates: Uint8Array; readonly digests: Uint8Array };
+
+/** Pages of all segments are counted through; priors and their digests are in the same order. */
+export function comparePages(
+  bytes: Uint8Array,
+  segments: readonly BatchSegment[],
+  known: { readonly priors: Uint8Array; readonly digests: Uint8Array },
+): Comparison {
+  const fates = new Uint8Array(known.priors.length);
+  const digests = new Uint8Array(known.priors.length * digestBytes);
+  let index = 0;
+  for (const segment of segments) {
+    const end = segment.offsetBytes + segment.lengthBytes;
+    for (let at = segment.offsetBytes; at < end; at += segment.pageBytes) {
+      const page = bytes.subarray(at, Math.min(at + segment.pageBytes, end));
+      if (!isZero(page)) {
+        const digest = digestPage(page);
+        const offset = index * digestBytes;
+        digests.set(digest, offset);
+        const same =
+          known.priors[index] === priors.page && equalDigests(digests, known.digests, offset);
+        fates[index] = same ? pageFates.same : pageFates.fresh;
+      }
+      index++;
+    }
+  }
+  return { fates, digests };
+}
+
+/** One run of pages to take from an unsealed frame and write into a file. */
+export type PageWrite = {
+  readonly descriptor: number;
+  readonly positionBytes: number;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly pageBytes: number;
+  readonly digests: Uint8Array;
+};
+
+/**
+ * Unseals a frame, compares the digest of every page that is taken from it, writes them where they belong.
+ * @throws repository-damaged naming the object; ENOSPC and its like as they come
+ */
+export function writePages(
+  sealed: Buffer,
+  object: { readonly name: string; readonly key: Uint8Array; readonly frame: number },
+  writes: readonly PageWrite[],
+): void {
+  const raw = unsealFrame(sealed, object);
+  for (const write of writes) {
+    const end = write.offsetBytes + write.lengthBytes;
+    if (end > raw.byteLength) throw damaged(object.name, `frame ${object.frame} is too short`);
+    let digestOffset = 0;
+    for (let at = write.offsetBytes; at < end; at += write.pageBytes) {
+      const digest = digestPage(raw.subarray(at, Math.min(at + write.pageBytes, end)));
+      if (!equalDigests(digest, write.digests, 0, digestOffset)) {
+        throw damaged(
+          object.name,
+          `a page of frame ${object.frame} is not the one in the file map`,
+        );
+      }
+      digestOffset += digestBytes;
+    }
+    for (let done = 0; done < write.lengthBytes; ) {
+      const at = write.offsetBytes + done;
+      const left = write.lengthBytes - done;
+      done += writeSync(write.descriptor, raw, at, left, write.positionBytes + done);
+    }
+  }
+}
+
+function equalDigests(a: Uint8Array, b: Uint8Array, offsetA: number, offsetB = offsetA): boolean {
+  for (let i = 0; i < digestBytes; i++) if (a[offsetA + i] !== b[offsetB + i]) return false;
+  return true;
+}
+
+const zeros = Buffer.alloc(64 * 1024);
+
+function isZero(page: Uint8Array): boolean {
+  if (page[0] !== 0 || page[page.length - 1] !== 0) return false;
+  return zeros.subarray(0, page.byteLength).equals(page);
+}

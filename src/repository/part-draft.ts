@@ -1,0 +1,85 @@
+// One part of a file map while its pages come in. When nothing in it changed, the previous backup's part is
+// shared as it stands; otherwise a new part mixes references to old pages with the places of fresh ones.
+import { assert } from '../model/assert.ts';
+import type { MapPart, PageLocation } from './file-map.ts';
+import { locatePages, MapPartBuilder } from './file-map.ts';
+import { digestBytes, partPagesMax } from './format.ts';
+import { pageFates, priors } from './pages.ts';
+
+export class PartDraft {
+  readonly #prior: MapPart | null;
+  readonly #pageBytes: number;
+  readonly #fates = new Uint8Array(partPagesMax);
+  readonly #digests = new Uint8Array(partPagesMax * digestBytes);
+  readonly #places: PageLocation[] = [];
+  #pageCount = 0;
+  #changed = false;
+
+  constructor(prior: MapPart | null, pageBytes: number) {
+    this.#prior = prior;
+    this.#pageBytes = pageBytes;
+  }
+
+  get pageCount(): number {
+    return this.#pageCount;
+  }
+
+  addHole(): void {
+    this.#changed ||= this.#prior?.holes[this.#pageCount] !== 1;
+    this.#fates[this.#pageCount++] = pageFates.hole;
+  }
+
+  addSame(): void {
+    this.#fates[this.#pageCount++] = pageFates.same;
+  }
+
+  addFresh(place: PageLocation, digests: Uint8Array, digestOffset: number): void {
+    const digest = digests.subarray(digestOffset, digestOffset + digestBytes);
+    this.#digests.set(digest, this.#pageCount * digestBytes);
+    this.#places.push(place);
+    this.#changed = true;
+    this.#fates[this.#pageCount++] = pageFates.fresh;
+  }
+
+  /** Whether the previous part says all there is to say. */
+  get isUnchanged(): boolean {
+    return !this.#changed && this.#prior?.pageCount === this.#pageCount;
+  }
+
+  build(): MapPart {
+    const builder = new MapPartBuilder();
+    const old = this.#prior ? locatePages(this.#prior, this.#pageBytes) : null;
+    let fresh = 0;
+    for (let page = 0; page < this.#pageCount; page++) {
+      const place = old?.next().value ?? null;
+      const fate = this.#fates[page];
+      if (fate === pageFates.hole) builder.addHole();
+      else if (fate === pageFates.same) {
+        assert(place && this.#prior, 'a page is the same as none');
+        builder.addPage(place, this.#pageBytes, this.#prior.digests, page * digestBytes);
+      } else {
+        const freshPlace = this.#places[fresh++];
+        assert(freshPlace, 'a fresh page has no place');
+        builder.addPage(freshPlace, this.#pageBytes, this.#digests, page * digestBytes);
+      }
+    }
+    return builder.build();
+  }
+}
+
+/** Fills in what a previous part has at the given pages, for the comparison in a thread. */
+export function notePriors(
+  prior: MapPart | null,
+  pages: { readonly first: number; readonly count: number },
+  into: { readonly priors: Uint8Array; readonly digests: Uint8Array; readonly at: number },
+): void {
+  if (!prior) return;
+  const count = Math.min(pages.count, prior.pageCount - pages.first);
+  if (count <= 0) return;
+  const from = pages.first * digestBytes;
+  into.digests.set(prior.digests.subarray(from, from + count * digestBytes), into.at * digestBytes);
+  for (let i = 0; i < count; i++) {
+    const isHole = prior.holes[pages.first + i] === 1;
+    into.priors[into.at + i] = isHole ? priors.hole : priors.page;
+  }
+}

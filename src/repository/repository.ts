@@ -1,0 +1,123 @@
+// The door to the backup store: open it, write a backup, read one, delete one. `docs/repository-format.md` says
+// what lies in storage. Everything is written once; the manifest is the commit point; only `deleteBackup` removes
+// anything, under an exclusive lease of the instance that the caller holds.
+import type { BackupTotals, BackupType } from '../model/backup.ts';
+import type { Engine } from '../model/engine-kind.ts';
+import type { BackupId, InstanceId, ProjectId } from '../model/ids.ts';
+import type { LogPosition } from '../model/log-position.ts';
+import type { Logger } from '../platform/logger.ts';
+
+/** What the manifest says of a backup besides its files; the caller knows it when the stream has ended. */
+export type BackupFacts = {
+  readonly instance: { readonly name: string; readonly engine: Engine };
+  readonly backup: {
+    readonly projectId: ProjectId;
+    readonly name: string;
+    readonly description: string;
+    readonly type: BackupType;
+    readonly databases: readonly string[];
+    readonly startedAt: Date;
+    readonly endedAt: Date;
+  };
+  readonly base: {
+    readonly serverVersion: string;
+    readonly systemIdentifier: string;
+    readonly startPosition: LogPosition;
+    readonly stopPosition: LogPosition;
+    /** Kept as they are. */
+    readonly notes: Readonly<Record<string, unknown>>;
+  };
+  /** Runs right before the manifest is created: the place to check a lease. Throwing prevents the commit. */
+  readonly beforeCommit: () => Promise<void>;
+};
+
+export type CommittedBackup = { readonly totals: BackupTotals; readonly manifestBytes: number };
+
+export type StoredFile = {
+  readonly path: string;
+  readonly mode: number;
+  readonly modifiedAt: Date;
+  readonly sizeBytes: number;
+  readonly pageSizeBytes: number;
+};
+export type StoredDirectory = { readonly path: string; readonly mode: number };
+
+/** Takes one backup; calls come in order, files do not interleave. Dispose it in any case. */
+export interface RepositoryWriter extends AsyncDisposable {
+  directory(meta: StoredDirectory): void;
+  beginFile(meta: StoredFile): void;
+  /** Copies what it keeps. Answers with a promise when the caller should wait. @throws what failed meanwhile */
+  write(bytes: Uint8Array): undefined | Promise<void>;
+  endFile(): void;
+  /**
+   * Makes everything durable and writes the manifest. Once it has answered, the backup exists.
+   * @throws conflict when the backup exists already; storage errors; repository-damaged
+   */
+  commit(facts: BackupFacts): Promise<CommittedBackup>;
+}
+
+export type WriterOptions = {
+  readonly instanceId: InstanceId;
+  readonly backupId: BackupId;
+  /** The instance's latest backup: equal pages are referred to, not stored again. */
+  readonly previousBackupId: BackupId | null;
+  readonly now: Date;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+};
+
+/** What a manifest says, read back. */
+export type StoredBackup = {
+  readonly instanceId: InstanceId;
+  readonly backupId: BackupId;
+  readonly facts: Omit<BackupFacts, 'beforeCommit'>;
+  readonly totals: BackupTotals;
+};
+
+/** One backup opened for reading. */
+export interface RepositoryReader {
+  readonly stored: StoredBackup;
+  readonly serverVersion: string;
+  readonly notes: Readonly<Record<string, unknown>>;
+  directories(): readonly StoredDirectory[];
+  files(): readonly StoredFile[];
+  /** The whole content of one file of at most 64 MiB. @throws not-found, repository-damaged */
+  read(path: string, signal: AbortSignal): Promise<Buffer>;
+  /**
+   * Writes files to absolute paths that do not exist yet; every page authenticated and compared with its digest;
+   * durable when it answers. @throws repository-damaged naming the object, storage-full
+   */
+  extract(
+    files: readonly { readonly path: string; readonly targetPath: string }[],
+    options: { readonly onProgress: (doneBytes: number) => void; readonly signal: AbortSignal },
+  ): Promise<void>;
+}
+
+export interface Repository extends AsyncDisposable {
+  readonly id: string;
+  readonly location: string;
+  openWriter(options: WriterOptions): Promise<RepositoryWriter>;
+  /** @throws not-found when there is no such backup, repository-damaged naming the object */
+  openReader(
+    instanceId: InstanceId,
+    backupId: BackupId,
+    signal: AbortSignal,
+  ): Promise<RepositoryReader>;
+  /** Null when the backup has no manifest, which means that it does not exist. @throws repository-damaged */
+  findBackup(
+    instanceId: InstanceId,
+    backupId: BackupId,
+    signal: AbortSignal,
+  ): Promise<StoredBackup | null>;
+  /** Which instance a backup belongs to, from the storage alone. @throws not-found */
+  locateBackup(backupId: BackupId, signal: AbortSignal): Promise<InstanceId>;
+  /**
+   * Removes the manifest, then the objects of the backup that no other backup of the instance needs. Safe to
+   * repeat. `assertLease` runs before each batch of deletions.
+   */
+  deleteBackup(
+    instanceId: InstanceId,
+    backupId: BackupId,
+    options: { readonly assertLease: () => Promise<void>; readonly signal: AbortSignal },
+  ): Promise<{ readonly freedBytes: number }>;
+}

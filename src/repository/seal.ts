@@ -1,0 +1,78 @@
+// Seal: compress (zstd, RFC 8878) and encrypt (AES-256-GCM, NIST SP 800-38D) one frame. The key belongs to one
+// object alone (HKDF-SHA-256, RFC 5869, from the data key, the object's random salt and its name), so the frame
+// number can be the nonce. Codec, raw length and number are authenticated with the bytes.
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { codecs, damaged, frameHeadBytes, tagBytes } from './format.ts';
+
+const cipherName = 'aes-256-gcm';
+const keyBytes = 32;
+/** A frame that shrinks by less than 3 % is stored as it is: it restores faster. */
+const worthwhileRatio = 0.97;
+
+export function deriveObjectKey(dataKey: Uint8Array, salt: Uint8Array, name: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', dataKey, salt, `cairn/1/${name}`, keyBytes));
+}
+
+export function sealFrame(
+  raw: Uint8Array,
+  options: { readonly key: Uint8Array; readonly frame: number; readonly level: number },
+): Buffer {
+  const compressed = zstdCompressSync(raw, {
+    params: { [constants.ZSTD_c_compressionLevel]: options.level },
+  });
+  const shrinks = compressed.byteLength < raw.byteLength * worthwhileRatio;
+  const payload = shrinks ? compressed : raw;
+  const sealed = Buffer.allocUnsafeSlow(frameHeadBytes + payload.byteLength + tagBytes);
+  sealed.writeUInt32BE(payload.byteLength, 0);
+  sealed.writeUInt32BE(raw.byteLength, 4);
+  sealed.writeUInt8(shrinks ? codecs.zstd : codecs.raw, 8);
+  const cipher = createCipheriv(cipherName, options.key, nonceOf(options.frame));
+  cipher.setAAD(frameContext(options.frame, sealed));
+  sealed.set(cipher.update(payload), frameHeadBytes);
+  cipher.final();
+  sealed.set(cipher.getAuthTag(), frameHeadBytes + payload.byteLength);
+  return sealed;
+}
+
+/** @throws repository-damaged naming the object and the frame */
+export function unsealFrame(
+  sealed: Buffer,
+  options: { readonly key: Uint8Array; readonly frame: number; readonly name: string },
+): Buffer {
+  const { key, frame, name } = options;
+  const payloadEnd = sealed.byteLength - tagBytes;
+  const payloadBytes = payloadEnd - frameHeadBytes;
+  if (payloadBytes < 0 || sealed.readUInt32BE(0) !== payloadBytes) {
+    throw damaged(name, `frame ${frame} has a wrong length`);
+  }
+  const rawBytes = sealed.readUInt32BE(4);
+  let payload: Buffer;
+  try {
+    const decipher = createDecipheriv(cipherName, key, nonceOf(frame));
+    decipher.setAAD(frameContext(frame, sealed));
+    decipher.setAuthTag(sealed.subarray(payloadEnd));
+    payload = decipher.update(sealed.subarray(frameHeadBytes, payloadEnd));
+    decipher.final();
+  } catch (cause) {
+    throw damaged(name, `frame ${frame} does not authenticate`, cause);
+  }
+  if (sealed.readUInt8(8) === codecs.raw) return payload;
+  const raw = zstdDecompressSync(payload, { maxOutputLength: Math.max(rawBytes, 1) });
+  if (raw.byteLength !== rawBytes) throw damaged(name, `frame ${frame} has a wrong raw length`);
+  return raw;
+}
+
+function nonceOf(frame: number): Buffer {
+  const nonce = Buffer.alloc(12);
+  nonce.writeUInt32BE(frame, 8);
+  return nonce;
+}
+
+/** Number, raw length and codec: what the ciphertext does not cover. */
+function frameContext(frame: number, sealed: Buffer): Buffer {
+  const context = Buffer.alloc(9);
+  context.writeUInt32BE(frame, 0);
+  sealed.copy(context, 4, 4, frameHeadBytes);
+  return context;
+}
