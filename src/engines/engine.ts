@@ -84,6 +84,8 @@ export type BaseBackupResult = {
   readonly systemIdentifier: string;
   readonly startPosition: LogPosition;
   readonly stopPosition: LogPosition;
+  /** The file that holds the last of the log; it is read back before the backup is called good. */
+  readonly lastLogFile: string;
   readonly notes: EngineNotes;
 };
 

@@ -13,6 +13,14 @@ export const jobKinds = {
 } as const;
 export type JobKindName = (typeof jobKinds)[keyof typeof jobKinds];
 
+/** How often each kind may be tried before it counts as failed. */
+export const jobAttemptsMax = {
+  backup: 3,
+  'delete-backup': 5,
+  'restore-new-instance': 2,
+  'remove-instance': 5,
+} as const satisfies Record<JobKindName, number>;
+
 export type BackupPayload = { readonly backupId: BackupId };
 /** `sourceInstanceId` may name an instance that is gone; its backups stay. */
 export type RestorePayload = {

@@ -1,0 +1,156 @@
+import type { Command } from 'commander';
+import type {
+  BackupDetailWire,
+  BackupListWire,
+  BackupWire,
+  CreateBackupResponse,
+} from '../api/schema/backup.ts';
+import { formatBytes } from '../model/units.ts';
+import { findInstance } from './find-instance.ts';
+import { followJob } from './follow-job.ts';
+import type { CommonOptions } from './options.ts';
+import { withCommon } from './options.ts';
+import type { Output } from './output.ts';
+import type { Program } from './program.ts';
+import { ServiceClient } from './service-client.ts';
+
+type Context = { readonly program: Program; readonly output: Output };
+
+export function addBackupCommands(root: Command, program: Program, output: Output): void {
+  const group = root.command('backup').description('backups: create, list, show, delete');
+  const context = { program, output };
+  addCreate(group, context);
+  addList(group, context);
+  addShow(group, context);
+  addDelete(group, context);
+}
+
+async function open(options: CommonOptions, { program }: Context): Promise<ServiceClient> {
+  return await ServiceClient.open({ dataDir: options.data, environment: program.environment });
+}
+
+type CreateOptions = CommonOptions & {
+  readonly instance: string;
+  readonly name?: string;
+  readonly description?: string;
+  readonly wait?: boolean;
+};
+
+function addCreate(group: Command, context: Context): void {
+  const { program, output } = context;
+  withCommon(group.command('create').description('back up a server now'))
+    .requiredOption('--instance <ID>', 'id or name of the server')
+    .option('--name <NAME>', 'name of the backup (default: made from the time)')
+    .option('--description <TEXT>', 'at most 256 characters')
+    .option('--wait', 'wait for the end and show progress')
+    .action(async (options: CreateOptions) => {
+      const service = await open(options, context);
+      const instance = await findInstance(service, options.instance);
+      const name = options.name ?? defaultName(program.clock.now());
+      const description = options.description ?? '';
+      const body = { instance_id: instance.id, name, description };
+      const answer = await service.rds<CreateBackupResponse>('POST', '/backups', body);
+      if (!options.wait) {
+        if (options.json) return output.json(answer);
+        return output.print(`${answer.backup.id}\n`);
+      }
+      await followJob(service, answer.job_id, { output, clock: program.clock });
+      await printBackup(service, answer.backup.id, options, output);
+    });
+}
+
+function addList(group: Command, context: Context): void {
+  withCommon(group.command('list').description('list backups, newest first'))
+    .option(
+      '--instance <ID>',
+      'only those of this server (id or name; also of one that is gone, by id)',
+    )
+    .option('--limit <N>', 'at most so many', '100')
+    .action(async (options: CommonOptions & { instance?: string; limit: string }) => {
+      const service = await open(options, context);
+      const query = new URLSearchParams({ limit: options.limit });
+      if (options.instance) query.set('instance_id', await idOf(service, options.instance));
+      const answer = await service.rds<BackupListWire>('GET', `/backups?${query}`);
+      if (options.json) return context.output.json(answer);
+      const rows = answer.backups.map((backup) => rowOf(backup));
+      const head = ['ID', 'NAME', 'TYPE', 'STATUS', 'SIZE', 'BEGAN', 'ENDED'];
+      context.output.table([head, ...rows]);
+    });
+}
+
+/** The id of a server that is gone still finds its backups. */
+async function idOf(service: ServiceClient, idOrName: string): Promise<string> {
+  const found = await findInstance(service, idOrName).catch(() => null);
+  return found?.id ?? idOrName;
+}
+
+function addShow(group: Command, context: Context): void {
+  withCommon(group.command('show').description('show one backup'))
+    .argument('<id>')
+    .action(async (id: string, options: CommonOptions) => {
+      await printBackup(await open(options, context), id, options, context.output);
+    });
+}
+
+function addDelete(group: Command, context: Context): void {
+  const { program, output } = context;
+  withCommon(group.command('delete').description('delete a backup; others stay whole'))
+    .argument('<id>')
+    .option('--wait', 'wait until its space is free')
+    .action(async (id: string, options: CommonOptions & { wait?: boolean }) => {
+      const service = await open(options, context);
+      await service.rds('DELETE', `/backups/${encodeURIComponent(id)}`);
+      if (options.wait) await waitUntilGone(service, id, program);
+      if (options.json) output.json({ backup_id: id, deleted: options.wait === true });
+      else output.print(options.wait ? `deleted ${id}\n` : `deleting ${id}\n`);
+    });
+}
+
+async function waitUntilGone(service: ServiceClient, id: string, program: Program): Promise<void> {
+  const path = `/backups?backup_id=${encodeURIComponent(id)}`;
+  while ((await service.rds<BackupListWire>('GET', path)).total_count > 0) {
+    await program.clock.sleep(300);
+  }
+}
+
+async function printBackup(
+  service: ServiceClient,
+  id: string,
+  options: CommonOptions,
+  output: Output,
+): Promise<void> {
+  const path = `/backups/${encodeURIComponent(id)}`;
+  const { backup } = await service.cairn<{ backup: BackupDetailWire }>('GET', path);
+  if (options.json) return output.json({ backup });
+  const { totals } = backup;
+  output.facts([
+    ['id', backup.id],
+    ['name', backup.name],
+    ['description', backup.description || null],
+    ['instance', `${backup.instance_name} (${backup.instance_id})`],
+    ['server', `${backup.datastore.type} ${backup.server_version}`],
+    ['type', backup.type],
+    ['status', backup.status],
+    ['failure', backup.failure_reason],
+    ['began', backup.begin_time],
+    ['ended', backup.end_time || null],
+    ['start position', backup.start_position],
+    ['stop position', backup.stop_position],
+    ['files', totals?.file_count ?? null],
+    ['size', totals ? formatBytes(totals.logical_bytes) : null],
+    ['new pages', totals ? formatBytes(totals.new_bytes) : null],
+    ['stored', totals ? formatBytes(totals.stored_bytes) : null],
+  ]);
+}
+
+function rowOf(backup: BackupWire): string[] {
+  const size = backup.size > 0 ? formatBytes(backup.size * 1024) : '-';
+  const { id, name, type, status, begin_time, end_time } = backup;
+  return [id, name, type, status, size, begin_time, end_time || '-'];
+}
+
+/** `backup-20260105-030000`, in UTC. */
+function defaultName(now: Date): string {
+  const digits = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
+  return `backup-${digits}`;
+}

@@ -1,0 +1,98 @@
+// Looks at everything that a service on this machine needs, and says what to do about what is missing.
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/config.ts';
+import { toCairnError } from '../model/errors.ts';
+import { exitCodes } from './exit-codes.ts';
+import type { CommonOptions } from './options.ts';
+import { withCommon } from './options.ts';
+import type { Output } from './output.ts';
+import type { Program } from './program.ts';
+import { ServiceClient } from './service-client.ts';
+
+type Verdict = 'ok' | 'warning' | 'failed';
+type Diagnosis = {
+  readonly check: string;
+  readonly verdict: Verdict;
+  readonly text: string;
+  readonly hint: string | null;
+};
+
+const versionsLookedFor = ['15', '16', '17', '18'];
+
+export function addDoctorCommand(root: Command, program: Program, output: Output): void {
+  withCommon(root.command('doctor').description('check this installation')).action(
+    async (options: CommonOptions) => {
+      const config = loadConfig({ dataDir: options.data }, program.environment);
+      const diagnoses = await examine(config, options, program);
+      const failed = diagnoses.some(({ verdict }) => verdict === 'failed');
+      output.exitCode = failed ? exitCodes.failed : exitCodes.ok;
+      if (options.json) return output.json({ healthy: !failed, checks: diagnoses });
+      for (const { check, verdict, text, hint } of diagnoses) {
+        output.print(`${verdict.padEnd(8)} ${check}: ${text}\n`);
+        if (hint) output.print(`         → ${hint}\n`);
+      }
+    },
+  );
+}
+
+async function examine(
+  config: Config,
+  options: CommonOptions,
+  program: Program,
+): Promise<readonly Diagnosis[]> {
+  const diagnoses: Diagnosis[] = [
+    { check: 'Node', verdict: 'ok', text: process.version, hint: null },
+  ];
+  const attempt = async (check: string, work: () => Promise<string>): Promise<void> => {
+    diagnoses.push(await diagnose(check, 'failed', work));
+  };
+  await attempt('data folder', async () => {
+    const { mode } = await stat(config.dataDir);
+    return `${config.dataDir} (mode ${(mode & 0o777).toString(8)})`;
+  });
+  await attempt('master key', async () => {
+    const key = await program.readMasterKey(config);
+    if (!config.masterKey) await assertPrivate(join(config.dataDir, 'master.key'));
+    return `id ${key.id}`;
+  });
+  await attempt('catalog', async () => {
+    await program.checkCatalog(config);
+    return 'answers';
+  });
+  await attempt('storage', async () => `${await program.checkStorage(config)} holds a repository`);
+  const driver = program.engines(config).postgresql;
+  for (const version of driver ? versionsLookedFor : []) {
+    const work = async (): Promise<string> => (await driver?.findServerBinaries(version)) ?? '';
+    diagnoses.push(await diagnose(`PostgreSQL ${version} binaries`, 'warning', work));
+  }
+  diagnoses.push(
+    await diagnose('service', 'warning', async () => {
+      const { environment } = program;
+      const service = await ServiceClient.open({ dataDir: options.data, environment });
+      await service.cairn('GET', '/instances?limit=1');
+      return `answers at ${service.endpoint}`;
+    }),
+  );
+  return diagnoses;
+}
+
+async function diagnose(
+  check: string,
+  onFailure: Exclude<Verdict, 'ok'>,
+  work: () => Promise<string>,
+): Promise<Diagnosis> {
+  try {
+    return { check, verdict: 'ok', text: await work(), hint: null };
+  } catch (error) {
+    const { message, hint } = toCairnError(error);
+    return { check, verdict: onFailure, text: message, hint };
+  }
+}
+
+async function assertPrivate(path: string): Promise<void> {
+  const { mode } = await stat(path);
+  if ((mode & 0o077) !== 0) throw new Error(`${path} can be read by others: chmod 600 ${path}`);
+}

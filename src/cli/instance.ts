@@ -1,0 +1,159 @@
+import type { Command } from 'commander';
+import type { FindingWire } from '../api/schema/error.ts';
+import type { JobDetailResponse } from '../api/schema/job.ts';
+import type {
+  ConnectionCheckWire,
+  RegisteredInstanceListWire,
+  RegisteredInstanceWire,
+  RegisterInstanceResponse,
+} from '../api/schema/registered-instance.ts';
+import { CairnError } from '../model/errors.ts';
+import { formatBytes } from '../model/units.ts';
+import { exitCodes } from './exit-codes.ts';
+import { findInstance } from './find-instance.ts';
+import { followJob } from './follow-job.ts';
+import type { CommonOptions } from './options.ts';
+import { withCommon } from './options.ts';
+import type { Output } from './output.ts';
+import type { Program } from './program.ts';
+import { ServiceClient, ServiceError } from './service-client.ts';
+
+export function addInstanceCommands(root: Command, program: Program, output: Output): void {
+  const group = root.command('instance').description('database servers that Cairn knows');
+  const open = (options: CommonOptions): Promise<ServiceClient> =>
+    ServiceClient.open({ dataDir: options.data, environment: program.environment });
+  addAdd(group, open, output);
+  addReading(group, open, output);
+  addCheck(group, open, output);
+  addRemove(group, open, output, program);
+}
+
+type Open = (options: CommonOptions) => Promise<ServiceClient>;
+
+function addAdd(group: Command, open: Open, output: Output): void {
+  const add = group.command('add').description('register a server; its connection is tested first');
+  withCommon(add)
+    .requiredOption('--name <NAME>', '4 to 64 letters, digits, - and _, a letter first')
+    .requiredOption(
+      '--url <URL>',
+      'postgres://user:password@host:5432/database; - reads it from stdin',
+    )
+    .action(async (options: CommonOptions & { name: string; url: string }) => {
+      const service = await open(options);
+      const url = options.url === '-' ? await readStandardInput() : options.url;
+      try {
+        const body = { name: options.name, url };
+        const path = '/instances';
+        const answer = await service.cairn<RegisterInstanceResponse>('POST', path, body);
+        if (options.json) return output.json(answer);
+        printFindings(output, answer.findings);
+        output.print(`${answer.instance.id}\n`);
+      } catch (error) {
+        if (error instanceof ServiceError && !options.json) {
+          printFindings(output, findingsOf(error.body));
+        }
+        throw error;
+      }
+    });
+}
+
+function addReading(group: Command, open: Open, output: Output): void {
+  withCommon(group.command('list').description('list the registered servers')).action(
+    async (options: CommonOptions) => {
+      const service = await open(options);
+      const answer = await service.cairn<RegisteredInstanceListWire>('GET', '/instances');
+      if (options.json) return output.json(answer);
+      const rows = answer.instances.map(
+        ({ id, name, engine, server_version, status, host, port }) => [
+          ...[id, name, `${engine} ${server_version ?? ''}`.trim(), status],
+          host === null ? '-' : `${host}:${port}`,
+        ],
+      );
+      output.table([['ID', 'NAME', 'ENGINE', 'STATUS', 'ADDRESS'], ...rows]);
+    },
+  );
+  withCommon(group.command('show').description('show one server'))
+    .argument('<id-or-name>')
+    .action(async (text: string, options: CommonOptions) => {
+      const instance = await findInstance(await open(options), text);
+      if (options.json) return output.json({ instance });
+      output.facts(factsOf(instance));
+    });
+}
+
+function addCheck(group: Command, open: Open, output: Output): void {
+  const check = group.command('check').description('test the connection and what a backup needs');
+  withCommon(check)
+    .argument('<id-or-name>')
+    .action(async (text: string, options: CommonOptions) => {
+      const service = await open(options);
+      const { id } = await findInstance(service, text);
+      const answer = await service.cairn<ConnectionCheckWire>('POST', `/instances/${id}/check`, {});
+      output.exitCode = answer.ready ? exitCodes.ok : exitCodes.engine;
+      if (options.json) return output.json(answer);
+      printFindings(output, answer.findings);
+      const size = answer.server ? `, ${formatBytes(answer.server.size_bytes)}` : '';
+      output.print(answer.ready ? `ready for backups${size}\n` : 'not ready for backups\n');
+    });
+}
+
+function addRemove(group: Command, open: Open, output: Output, program: Program): void {
+  const remove = group
+    .command('remove')
+    .description('forget a server; one that Cairn restored is stopped and deleted with its data');
+  withCommon(remove)
+    .argument('<id-or-name>')
+    .option('--yes', 'needed for a server that Cairn restored: its data goes')
+    .action(async (text: string, options: CommonOptions & { yes?: boolean }) => {
+      const service = await open(options);
+      const instance = await findInstance(service, text);
+      if (instance.managed && !options.yes) {
+        throw new CairnError('invalid', `${instance.name} runs on data that would be deleted`, {
+          hint: 'say --yes to stop the server and delete its folder',
+        });
+      }
+      const path = `/instances/${instance.id}`;
+      const { job_id } = await service.rds<{ job_id: string }>('DELETE', path);
+      const job = await followJob(service, job_id, { output, clock: program.clock });
+      if (options.json) output.json({ job } satisfies JobDetailResponse);
+      else output.print(`removed ${instance.name}\n`);
+    });
+}
+
+function factsOf(instance: RegisteredInstanceWire): readonly [string, string | number | null][] {
+  const { host, port } = instance;
+  return [
+    ['id', instance.id],
+    ['name', instance.name],
+    ['engine', `${instance.engine} ${instance.server_version ?? ''}`.trim()],
+    ['status', instance.status],
+    ['failure', instance.failure_reason],
+    ['address', host === null ? null : `${host}:${port}`],
+    ['database', instance.database],
+    ['user', instance.user],
+    ['sslmode', instance.sslmode],
+    ['system identifier', instance.system_identifier],
+    ['started by Cairn', instance.managed ? 'yes' : 'no'],
+    ['registered', instance.created],
+  ];
+}
+
+function findingsOf(body: unknown): readonly FindingWire[] {
+  const findings = body && typeof body === 'object' && 'findings' in body && body.findings;
+  return Array.isArray(findings) ? findings : [];
+}
+
+const marks = { blocking: 'missing', warning: 'warning', fine: 'ok' } as const;
+
+function printFindings(output: Output, findings: readonly FindingWire[]): void {
+  for (const { check, severity, message, hint } of findings) {
+    output.complain(`${marks[severity].padEnd(8)} ${check}: ${message}\n`);
+    if (hint) output.complain(`         → ${hint}\n`);
+  }
+}
+
+async function readStandardInput(): Promise<string> {
+  let text = '';
+  for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;
+  return text.trim();
+}

@@ -1,0 +1,56 @@
+import type { Command } from 'commander';
+import type { JobDetailListWire, JobDetailResponse, JobDetailWire } from '../api/schema/job.ts';
+import { formatBytes } from '../model/units.ts';
+import type { CommonOptions } from './options.ts';
+import { withCommon } from './options.ts';
+import type { Output } from './output.ts';
+import type { Program } from './program.ts';
+import { ServiceClient } from './service-client.ts';
+
+export function addJobCommands(root: Command, program: Program, output: Output): void {
+  const group = root.command('job').description('what Cairn does or has done');
+  const { environment } = program;
+  const open = (options: CommonOptions): Promise<ServiceClient> =>
+    ServiceClient.open({ dataDir: options.data, environment });
+  withCommon(group.command('list').description('list jobs, newest first'))
+    .option('--limit <N>', 'at most so many', '50')
+    .action(async (options: CommonOptions & { limit: string }) => {
+      const service = await open(options);
+      const path = `/jobs?${new URLSearchParams({ limit: options.limit })}`;
+      const answer = await service.cairn<JobDetailListWire>('GET', path);
+      if (options.json) return output.json(answer);
+      const rows = answer.jobs.map((job) => [
+        ...[job.id, job.kind, job.instance?.name ?? '-', job.status, progressOf(job)],
+        ...[job.created, job.ended ?? '-'],
+      ]);
+      output.table([['ID', 'KIND', 'INSTANCE', 'STATUS', 'PROGRESS', 'CREATED', 'ENDED'], ...rows]);
+    });
+  withCommon(group.command('show').description('show one job'))
+    .argument('<id>')
+    .action(async (id: string, options: CommonOptions) => {
+      const path = `/jobs/${encodeURIComponent(id)}`;
+      const { job } = await (await open(options)).cairn<JobDetailResponse>('GET', path);
+      if (options.json) return output.json({ job });
+      output.facts([
+        ['id', job.id],
+        ['kind', job.kind],
+        ['instance', job.instance?.name ?? null],
+        ['backup', job.backup_id],
+        ['status', job.status],
+        ['attempt', `${job.attempt} of ${job.attempts_max}`],
+        ['progress', progressOf(job)],
+        ['error', job.error ? `${job.error.message} (${job.error.kind})` : null],
+        ['hint', job.error?.hint ?? null],
+        ['created', job.created],
+        ['started', job.started],
+        ['ended', job.ended],
+      ]);
+    });
+}
+
+function progressOf({ progress }: JobDetailWire): string {
+  if (!progress) return '-';
+  const { phase, done_bytes, total_bytes } = progress;
+  const total = total_bytes === null ? '' : ` of ${formatBytes(total_bytes)}`;
+  return `${phase} ${formatBytes(done_bytes)}${total}`;
+}

@@ -1,0 +1,113 @@
+// The command line: every operation, a table for people or `--json` for programs, real exit codes. Commands that
+// ask the service go through the HTTP API like every other client; `serve`, `worker`, `restore --to`, `doctor`
+// and `key export` work on this machine and get their parts from `compose.ts`.
+import { Command, CommanderError } from 'commander';
+import type { Config, Environment } from '../config/config.ts';
+import { toCairnError } from '../model/errors.ts';
+import type { EngineDrivers } from '../operations/parts.ts';
+import type {
+  FolderRestoreRequest,
+  restoreToFolder,
+} from '../operations/restore/restore-to-folder.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { MasterKey } from '../platform/master-key.ts';
+import { addBackupCommands } from './backup.ts';
+import { addDoctorCommand } from './doctor.ts';
+import { exitCodeOf, exitCodes } from './exit-codes.ts';
+import { addInstanceCommands } from './instance.ts';
+import { addJobCommands } from './job.ts';
+import { addKeyCommands } from './key.ts';
+import type { Output } from './output.ts';
+import { addRestoreCommand } from './restore.ts';
+import { addServeCommand } from './serve.ts';
+import { addWorkerCommand } from './worker.ts';
+
+export type ServeReady = {
+  readonly endpoint: string;
+  readonly credentials: string;
+  /** First start: the file was made now. */
+  readonly madeCredentials: boolean;
+};
+
+/** What `compose.ts` hands in. */
+export type Program = {
+  readonly environment: Environment;
+  readonly clock: Clock;
+  serve(
+    config: Config,
+    options: {
+      readonly workers: number;
+      readonly signal: AbortSignal;
+      readonly onReady: (ready: ServeReady) => void;
+    },
+  ): Promise<void>;
+  worker(
+    config: Config,
+    options: {
+      readonly pools: readonly string[];
+      readonly owner: string | null;
+      readonly signal: AbortSignal;
+      readonly onReady: () => void;
+    },
+  ): Promise<void>;
+  restoreToFolder(
+    config: Config,
+    request: Omit<FolderRestoreRequest, 'log'>,
+  ): ReturnType<typeof restoreToFolder>;
+  readMasterKey(config: Config): Promise<MasterKey>;
+  /** Answers when the catalog does. @throws storage-unavailable */
+  checkCatalog(config: Config): Promise<void>;
+  /** Where the repository is. @throws not-found, storage-unavailable */
+  checkStorage(config: Config): Promise<string>;
+  engines(config: Config): EngineDrivers;
+};
+
+/** Runs one command. Answers the exit code; never throws, never ends the process. */
+export async function runCommandLine(
+  args: readonly string[],
+  program: Program,
+  output: Output,
+): Promise<number> {
+  const root = new Command('cairn')
+    .description('Self-hosted, proven, deduplicated database backups behind the RDS v3 API.')
+    .exitOverride()
+    .configureOutput({ writeOut: output.print, writeErr: output.complain })
+    .showHelpAfterError('(cairn COMMAND --help says more)');
+  addServeCommand(root, program, output);
+  addWorkerCommand(root, program, output);
+  addInstanceCommands(root, program, output);
+  addBackupCommands(root, program, output);
+  addRestoreCommand(root, program, output);
+  addJobCommands(root, program, output);
+  addDoctorCommand(root, program, output);
+  addKeyCommands(root, program, output);
+  for (const command of everyCommand(root)) {
+    command.exitOverride().configureOutput({ writeOut: output.print, writeErr: output.complain });
+  }
+  try {
+    await root.parseAsync(args, { from: 'user' });
+    return output.exitCode;
+  } catch (error) {
+    return report(error, args, output);
+  }
+}
+
+function* everyCommand(command: Command): Generator<Command> {
+  yield command;
+  for (const child of command.commands) yield* everyCommand(child);
+}
+
+function report(error: unknown, args: readonly string[], output: Output): number {
+  if (error instanceof CommanderError) {
+    return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  }
+  const known = toCairnError(error);
+  const { kind, message, hint } = known;
+  if (args.includes('--json')) output.json({ error: { kind, message, hint } });
+  else {
+    output.complain(`cairn: ${message}\n`);
+    if (hint) output.complain(`  ${hint.replaceAll('\n', '\n  ')}\n`);
+    if (kind === 'bug') output.complain(`${known.stack ?? ''}\n`);
+  }
+  return exitCodeOf(kind);
+}

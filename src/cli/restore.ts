@@ -1,0 +1,122 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { BackupListWire } from '../api/schema/backup.ts';
+import { loadConfig } from '../config/config.ts';
+import { CairnError } from '../model/errors.ts';
+import { parseBackupId } from '../model/ids.ts';
+import { formatBytes, formatDuration } from '../model/units.ts';
+import { findInstance } from './find-instance.ts';
+import { followJob } from './follow-job.ts';
+import type { CommonOptions } from './options.ts';
+import { withCommon } from './options.ts';
+import type { Output } from './output.ts';
+import type { Program } from './program.ts';
+import { ServiceClient } from './service-client.ts';
+
+type RestoreOptions = CommonOptions & {
+  readonly backup: string;
+  readonly to?: string;
+  readonly newInstance?: string;
+  readonly port?: string;
+  readonly tablespace?: readonly string[];
+};
+
+export function addRestoreCommand(root: Command, program: Program, output: Output): void {
+  const command = root
+    .command('restore')
+    .description('restore a backup to a folder (--to) or to a new running server (--new-instance)');
+  withCommon(command)
+    .requiredOption('--backup <ID>', 'the backup')
+    .option('--to <DIR>', 'a new or empty folder; needs the repository and the key, not the service')
+    .option('--tablespace <OLD=NEW...>', 'where a tablespace goes (by its old path or its OID)')
+    .option('--new-instance <NAME>', 'start a server on the data and register it under this name')
+    .option('--port <PORT>', 'of the new server (default: any free one)')
+    .action(async (options: RestoreOptions) => {
+      if ((options.to === undefined) === (options.newInstance === undefined)) {
+        throw new CairnError('invalid', 'say either --to DIR or --new-instance NAME');
+      }
+      if (options.to !== undefined) await restoreFolder(options, options.to, program, output);
+      else await restoreInstance(options, options.newInstance ?? '', program, output);
+    });
+}
+
+async function restoreFolder(
+  options: RestoreOptions,
+  targetDir: string,
+  program: Program,
+  output: Output,
+): Promise<void> {
+  const backupId = parseBackupId(options.backup);
+  if (!backupId) throw new CairnError('invalid', `${options.backup} is not a backup id`);
+  const config = loadConfig({ dataDir: options.data }, program.environment);
+  const beganMs = program.clock.monotonicMs();
+  const progress = output.progress();
+  let sizeBytes = 0;
+  try {
+    const result = await program.restoreToFolder(config, {
+      backupId,
+      targetDir: resolve(targetDir),
+      tablespaceDirs: parseTablespaces(options.tablespace ?? []),
+      onProgress: (doneBytes, totalBytes) => {
+        sizeBytes = totalBytes;
+        const seconds = Math.max(0.001, (program.clock.monotonicMs() - beganMs) / 1000);
+        progress.update('restoring', doneBytes, totalBytes, doneBytes / seconds);
+      },
+      signal: new AbortController().signal,
+    });
+    progress.stop();
+    const { dataDir, tablespaceDirs, startCommands } = result;
+    if (options.json) return output.json({ dataDir, tablespaceDirs, startCommands, sizeBytes });
+    const span = formatDuration(program.clock.monotonicMs() - beganMs);
+    output.print(`restored ${formatBytes(sizeBytes)} to ${dataDir} in ${span}\n`);
+    output.print(`start the server with:\n${startCommands.map((line) => `  ${line}\n`).join('')}`);
+  } finally {
+    progress.stop();
+  }
+}
+
+async function restoreInstance(
+  options: RestoreOptions,
+  name: string,
+  program: Program,
+  output: Output,
+): Promise<void> {
+  const environment = program.environment;
+  const service = await ServiceClient.open({ dataDir: options.data, environment });
+  const path = `/backups?backup_id=${encodeURIComponent(options.backup)}`;
+  const [backup] = (await service.rds<BackupListWire>('GET', path)).backups;
+  if (!backup) throw new CairnError('not-found', `there is no backup ${options.backup}`);
+  const restorePoint = {
+    instance_id: backup.instance_id,
+    type: 'backup',
+    backup_id: backup.id,
+  };
+  const body = {
+    name,
+    restore_point: restorePoint,
+    ...(options.port === undefined ? {} : { port: options.port }),
+  };
+  const answer = await service.rds<{ instance: { id: string }; job_id: string }>(
+    ...(['POST', '/instances', body] as const),
+  );
+  const job = await followJob(service, answer.job_id, { output, clock: program.clock });
+  const instance = await findInstance(service, answer.instance.id);
+  if (options.json) return output.json({ instance, job });
+  output.print(`${instance.id}\n`);
+  output.complain(
+    `${instance.name} runs at ${instance.host}:${instance.port} (user ${instance.user})\n`,
+  );
+}
+
+/** `OLD=NEW`, both absolute paths; OLD may be an OID. */
+function parseTablespaces(texts: readonly string[]): Record<string, string> {
+  const placed: Record<string, string> = {};
+  for (const text of texts) {
+    const at = text.indexOf('=');
+    if (at < 1 || at === text.length - 1) {
+      throw new CairnError('invalid', `--tablespace ${text} is not OLD=NEW`);
+    }
+    placed[text.slice(0, at)] = resolve(text.slice(at + 1));
+  }
+  return placed;
+}

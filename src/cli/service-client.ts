@@ -1,0 +1,161 @@
+// Talks to a Cairn service over HTTP with the credentials of `credentials.json`: logs in for a token once per
+// command, turns error answers back into errors of the closed list.
+import { readFile } from 'node:fs/promises';
+import type { Environment } from '../config/config.ts';
+import { credentialsPath } from '../config/config.ts';
+import type { ErrorKind } from '../model/errors.ts';
+import { CairnError } from '../model/errors.ts';
+import { Secret } from '../model/secret.ts';
+
+const requestTimeoutMs = 60_000;
+
+export type ServiceOptions = {
+  readonly dataDir?: string | undefined;
+  readonly environment: Environment;
+};
+
+type Credentials = {
+  readonly endpoint: string;
+  readonly projectId: string;
+  readonly domain: string;
+  readonly user: string;
+  readonly password: Secret;
+};
+
+/** An error answer whose body says more than code and text, such as findings. */
+export class ServiceError extends CairnError {
+  readonly body: unknown;
+
+  constructor(kind: ErrorKind, message: string, hint: string | null, body: unknown) {
+    super(kind, message, hint === null ? {} : { hint });
+    this.body = body;
+  }
+}
+
+export class ServiceClient {
+  readonly #credentials: Credentials;
+  #token: Secret | null = null;
+
+  private constructor(credentials: Credentials) {
+    this.#credentials = credentials;
+  }
+
+  /** @throws not-found when there are no credentials, invalid when the file is none */
+  static async open(options: ServiceOptions): Promise<ServiceClient> {
+    const path = credentialsPath({ dataDir: options.dataDir }, options.environment);
+    const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+      throw new CairnError('not-found', `cannot read ${path}: ${cause.code ?? cause.message}`, {
+        hint: 'name the data folder of the service with --data, or its file in CAIRN_CREDENTIALS',
+        cause,
+      });
+    });
+    return new ServiceClient(parseCredentials(text, path));
+  }
+
+  get endpoint(): string {
+    return this.#credentials.endpoint;
+  }
+
+  get projectId(): string {
+    return this.#credentials.projectId;
+  }
+
+  /** `/v3/{project}` and the path. The answer's type is the caller's claim about our own API. */
+  async rds<T>(method: string, path: string, body?: unknown): Promise<T> {
+    return (await this.#send(method, `/v3/${this.projectId}${path}`, body)) as T;
+  }
+
+  /** `/cairn/v1/{project}` and the path. */
+  async cairn<T>(method: string, path: string, body?: unknown): Promise<T> {
+    return (await this.#send(method, `/cairn/v1/${this.projectId}${path}`, body)) as T;
+  }
+
+  async #send(method: string, path: string, body: unknown): Promise<unknown> {
+    this.#token ??= await this.#login();
+    const headers = { 'X-Auth-Token': this.#token.reveal() };
+    return (await this.#fetch(method, path, body, headers)).body;
+  }
+
+  async #login(): Promise<Secret> {
+    const { domain, user, password, projectId } = this.#credentials;
+    const identity = {
+      methods: ['password'],
+      password: { user: { name: user, password: password.reveal(), domain: { name: domain } } },
+    };
+    const request = { auth: { identity, scope: { project: { id: projectId } } } };
+    const { headers } = await this.#fetch('POST', '/v3/auth/tokens?nocatalog=1', request, {});
+    return new Secret(headers.get('x-subject-token') ?? '');
+  }
+
+  async #fetch(
+    method: string,
+    path: string,
+    body: unknown,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<{ readonly headers: Headers; readonly body: unknown }> {
+    const response = await fetch(`${this.endpoint}${path}`, {
+      method,
+      headers: {
+        ...headers,
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(requestTimeoutMs),
+    }).catch((cause: Error) => {
+      throw new CairnError('engine-unreachable', `no service answers at ${this.endpoint}`, {
+        hint: 'start it with: cairn serve',
+        cause,
+      });
+    });
+    const text = await response.text();
+    const answer = text === '' ? null : parseAnswer(text, response.status);
+    if (!response.ok) throw toError(response.status, answer);
+    return { headers: response.headers, body: answer };
+  }
+}
+
+function parseAnswer(text: string, status: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CairnError('bug', `the service answered ${status} with something that is not JSON`, {
+      cause,
+    });
+  }
+}
+
+function toError(status: number, body: unknown): CairnError {
+  const answer = (body ?? {}) as { error_code?: unknown; error_msg?: unknown };
+  const code = typeof answer.error_code === 'string' ? ` (${answer.error_code})` : '';
+  const text = typeof answer.error_msg === 'string' ? answer.error_msg : `HTTP status ${status}`;
+  return new ServiceError(kindOf(status), `${text}${code}`, null, body);
+}
+
+function kindOf(status: number): ErrorKind {
+  if (status === 401) return 'unauthenticated';
+  if (status === 403) return 'forbidden';
+  if (status === 404) return 'not-found';
+  if (status === 409) return 'conflict';
+  return status < 500 ? 'invalid' : 'bug';
+}
+
+function parseCredentials(text: string, path: string): Credentials {
+  let record: Partial<Record<string, unknown>> = {};
+  try {
+    record = JSON.parse(text);
+  } catch (cause) {
+    throw new CairnError('invalid', `${path} is not JSON`, { cause });
+  }
+  const read = (key: string): string => {
+    const value = record[key];
+    if (typeof value === 'string') return value;
+    throw new CairnError('invalid', `${path} holds no ${key}`);
+  };
+  return {
+    endpoint: read('endpoint').replace(/\/+$/, ''),
+    projectId: read('project_id'),
+    domain: read('domain'),
+    user: read('user'),
+    password: new Secret(read('password')),
+  };
+}

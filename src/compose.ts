@@ -1,0 +1,268 @@
+// The only place where parts are put together, by hand, top to bottom. Three programs come out of it: `serve`
+// (API and supervised workers), `worker` (jobs) and the folder restore, which needs neither of them.
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createApiServer } from './api/server.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import { openCatalog } from './catalog/open-catalog.ts';
+import type { Program, ServeReady } from './cli/program.ts';
+import type { Config, Environment } from './config/config.ts';
+import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
+import { releaseOwner } from './jobs/reaper.ts';
+import { createWorker } from './jobs/worker.ts';
+import { CairnError } from './model/errors.ts';
+import { defaultPool } from './model/instance.ts';
+import { bootstrapIdentity } from './operations/identity/bootstrap-identity.ts';
+import { createJobKinds } from './operations/job-kinds.ts';
+import type { EngineDrivers } from './operations/parts.ts';
+import { restoreToFolder } from './operations/restore/restore-to-folder.ts';
+import type { Clock } from './platform/clock.ts';
+import { systemClock } from './platform/clock.ts';
+import type { Logger } from './platform/logger.ts';
+import { createLogger, silentLogger } from './platform/logger.ts';
+import { MasterKey } from './platform/master-key.ts';
+import { ensurePrivateFile, readFileIfPresent, writePrivateFile } from './platform/private-file.ts';
+import type { Random } from './platform/random.ts';
+import { systemRandom } from './platform/random.ts';
+import { untilFired } from './platform/shutdown.ts';
+import { Supervisor } from './platform/supervisor.ts';
+import { openRepository } from './repository/open-repository.ts';
+import type { Repository } from './repository/repository.ts';
+import { LocalStorage } from './storage/local.ts';
+import type { Storage } from './storage/storage.ts';
+
+const clock: Clock = systemClock;
+const random: Random = systemRandom;
+const workerStopMs = 20_000;
+const ownerSetting = 'catalog.id';
+
+type Ground = {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly masterKey: MasterKey;
+  readonly engines: EngineDrivers;
+  readonly catalog: Catalog;
+  readonly repository: Repository;
+};
+
+export function createProgram(environment: Environment): Program {
+  return {
+    environment,
+    serve: (config, options) => serve(config, environment, options),
+    worker: runWorker,
+    restoreToFolder: restoreWithoutService,
+    readMasterKey: async (config) => await findMasterKey(config),
+    checkCatalog,
+    checkStorage,
+    engines: createEngines,
+    clock,
+  };
+}
+
+async function serve(
+  config: Config,
+  environment: Environment,
+  options: Parameters<Program['serve']>[1],
+): Promise<void> {
+  const ground = await openGround(config, 'serve');
+  const { catalog, engines, log, repository } = ground;
+  const credentials = join(config.dataDir, 'credentials.json');
+  const publicUrl = config.publicUrl;
+  const api = createApiServer({ catalog, engines, clock, random, log, publicUrl });
+  let supervisor: Supervisor | null = null;
+  try {
+    await api.listen({ host: config.host, port: config.port });
+    const address = api.server.address();
+    const port = address && typeof address === 'object' ? address.port : config.port;
+    const host = config.host.includes(':') ? `[${config.host}]` : config.host;
+    const endpoint = publicUrl ?? `http://${host}:${port}`;
+    const madeCredentials = await writeCredentials(ground, credentials, endpoint);
+    supervisor = superviseWorkers(ground, environment, options.workers);
+    const ready: ServeReady = { endpoint, credentials, madeCredentials };
+    options.onReady(ready);
+    await untilFired(options.signal);
+    log.info('stopping');
+  } finally {
+    await api.close();
+    await supervisor?.stop(workerStopMs);
+    await repository[Symbol.asyncDispose]();
+    await catalog.close();
+  }
+}
+
+function superviseWorkers(ground: Ground, environment: Environment, count: number): Supervisor {
+  const { catalog, config, log } = ground;
+  const kinds = createJobKinds(workerParts(ground));
+  return new Supervisor({
+    count,
+    modulePath: join(import.meta.dirname, 'main.ts'),
+    argsFor: (owner) => ['worker', '--data', config.dataDir, '--owner', owner],
+    newName: () => `worker-${random.hex(6)}`,
+    environment,
+    onDeath: async (owner) => {
+      const { retryDelayMs } = config.jobs;
+      await releaseOwner({ catalog, clock, kinds, log, retryDelayMs }, owner);
+    },
+    ...{ clock, log },
+  });
+}
+
+async function runWorker(config: Config, options: Parameters<Program['worker']>[1]): Promise<void> {
+  const ground = await openGround(config, 'worker');
+  const { catalog, log, repository } = ground;
+  try {
+    await using worker = createWorker({
+      ...{ catalog, clock, random, log },
+      kinds: createJobKinds(workerParts(ground)),
+      owner: options.owner ?? `worker-${random.hex(6)}`,
+      pools: options.pools.length > 0 ? options.pools : [defaultPool],
+      leaseMs: config.jobs.leaseMs,
+      renewMs: Math.floor(config.jobs.leaseMs / 3),
+      retryDelayMs: config.jobs.retryDelayMs,
+      concurrency: config.jobs.concurrency,
+    });
+    worker.start();
+    options.onReady();
+    await untilFired(options.signal);
+    await worker.stop({ graceMs: workerStopMs / 2 });
+  } finally {
+    await repository[Symbol.asyncDispose]();
+    await catalog.close();
+  }
+}
+
+async function restoreWithoutService(
+  config: Config,
+  request: Parameters<Program['restoreToFolder']>[1],
+): ReturnType<Program['restoreToFolder']> {
+  const log = silentLogger;
+  const masterKey = await findMasterKey(config);
+  const storage = await openStorage(config.storageUrl);
+  await using repository = await openRepository({
+    ...{ storage, masterKey, random },
+    ownerId: null,
+    now: clock.now(),
+    signal: request.signal,
+  });
+  const engines = createEngines(config);
+  return await restoreToFolder({ repository, engines }, { ...request, log });
+}
+
+async function checkCatalog(config: Config): Promise<void> {
+  const masterKey = await findMasterKey(config);
+  const catalog = await openCatalog({ url: config.databaseUrl.reveal(), masterKey, clock });
+  try {
+    await catalog.ping();
+  } finally {
+    await catalog.close();
+  }
+}
+
+async function checkStorage(config: Config): Promise<string> {
+  const storage = await openStorage(config.storageUrl);
+  await storage.stat('repository.json', AbortSignal.timeout(30_000));
+  return storage.location;
+}
+
+/** What `serve` and `worker` both stand on. */
+async function openGround(config: Config, name: string): Promise<Ground> {
+  const log = createLogger(config.logLevel, name);
+  await makeDataDir(config);
+  const masterKey = await ensureMasterKey(config);
+  const engines = createEngines(config);
+  const storage = await openStorage(config.storageUrl);
+  const catalog = await openCatalog({ url: config.databaseUrl.reveal(), masterKey, clock, log });
+  try {
+    const ownerId = await catalog.settings.ensure(ownerSetting, random.hex(16));
+    const signal = AbortSignal.timeout(60_000);
+    const now = clock.now();
+    const repository = await openRepository({ storage, masterKey, ownerId, random, now, signal });
+    return { config, log, masterKey, engines, catalog, repository };
+  } catch (error) {
+    await catalog.close();
+    throw error;
+  }
+}
+
+function workerParts({ catalog, engines, repository, config }: Ground) {
+  return { catalog, engines, repository, clock, serversDir: config.serversDir };
+}
+
+/** The engines that this build knows. */
+function createEngines(config: Config): EngineDrivers {
+  const { postgresqlBinDirs: binDirs, serverUser } = config;
+  return { postgresql: createPostgresqlDriver({ binDirs, serverUser, clock, random }) };
+}
+
+async function openStorage(url: string): Promise<Storage> {
+  if (url.startsWith('file://')) return await LocalStorage.open(new URL(url).pathname, random);
+  throw new CairnError('invalid', `storage location ${url.split('://')[0]}:// is not supported`, {
+    hint: 'set CAIRN_STORAGE to file:///absolute/path',
+  });
+}
+
+/**
+ * Servers that a restore starts run as another user when we are root, so the folders above theirs can be passed
+ * through (but not listed); what is private inside is private by its own mode.
+ */
+async function makeDataDir({ dataDir, serversDir }: Config): Promise<void> {
+  const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
+  await mkdir(dataDir, { recursive: true, mode });
+  await mkdir(serversDir, { recursive: true, mode });
+}
+
+const keyFile = 'master.key';
+
+async function ensureMasterKey(config: Config): Promise<MasterKey> {
+  if (config.masterKey) return MasterKey.parse(config.masterKey.reveal());
+  const path = join(config.dataDir, keyFile);
+  const found = await readFileIfPresent(path);
+  if (found !== null) return MasterKey.parse(found);
+  const made = await ensurePrivateFile(path, `${MasterKey.generate().reveal()}\n`, random);
+  return MasterKey.parse(made.text);
+}
+
+/** @throws not-found: a restore must never make a key of its own */
+async function findMasterKey(config: Config): Promise<MasterKey> {
+  if (config.masterKey) return MasterKey.parse(config.masterKey.reveal());
+  const path = join(config.dataDir, keyFile);
+  const found = await readFileIfPresent(path);
+  if (found !== null) return MasterKey.parse(found);
+  throw new CairnError('not-found', `there is no master key in ${path}`, {
+    hint: 'name the data folder with --data, or set CAIRN_MASTER_KEY to the key of the recovery kit',
+  });
+}
+
+/** The credentials are written before the catalog commits: there is never an administrator nobody knows. */
+async function writeCredentials(
+  { catalog, config }: Ground,
+  path: string,
+  endpoint: string,
+): Promise<boolean> {
+  const made = await bootstrapIdentity({ catalog, random, clock }, async (credentials) => {
+    const record = {
+      endpoint,
+      region: config.region,
+      project_id: credentials.project.id,
+      domain: credentials.domainName,
+      user: credentials.userName,
+      password: credentials.password.reveal(),
+      access_key: credentials.accessKey,
+      secret_key: credentials.secretKey.reveal(),
+    };
+    await writePrivateFile(path, `${JSON.stringify(record, null, 2)}\n`, random);
+  });
+  if (!made) await refreshEndpoint(path, endpoint);
+  return made !== null;
+}
+
+/** The port may be another than last time. */
+async function refreshEndpoint(path: string, endpoint: string): Promise<void> {
+  const text = await readFileIfPresent(path);
+  if (text === null) return;
+  const record: unknown = JSON.parse(text);
+  if (typeof record !== 'object' || record === null) return;
+  if ('endpoint' in record && record.endpoint === endpoint) return;
+  const refreshed = { ...record, endpoint };
+  await writePrivateFile(path, `${JSON.stringify(refreshed, null, 2)}\n`, random);
+}

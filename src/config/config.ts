@@ -1,0 +1,124 @@
+// One schema, one loader: nobody else reads the environment. Every setting has a default that suits one machine.
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { CairnError } from '../model/errors.ts';
+import { Secret } from '../model/secret.ts';
+import type { LogLevel } from '../platform/logger.ts';
+import { logLevels } from '../platform/logger.ts';
+
+export type Config = {
+  /** Everything that Cairn keeps, unless a setting below says otherwise. */
+  readonly dataDir: string;
+  readonly host: string;
+  readonly port: number;
+  /** How clients reach the API, for links; null: as each request says. */
+  readonly publicUrl: string | null;
+  readonly region: string;
+  /** `sqlite:/path` or `postgres://…`. */
+  readonly databaseUrl: Secret;
+  /** `file:///path`. */
+  readonly storageUrl: string;
+  /** 64 hex digits; null: the file `master.key` in the data folder. */
+  readonly masterKey: Secret | null;
+  /** Where servers live that a restore starts. */
+  readonly serversDir: string;
+  /** The user that such servers run as when Cairn runs as root. */
+  readonly serverUser: string | null;
+  /** Folders with PostgreSQL binaries, before the usual places. */
+  readonly postgresqlBinDirs: readonly string[];
+  readonly logLevel: LogLevel;
+  readonly jobs: {
+    readonly leaseMs: number;
+    readonly retryDelayMs: number;
+    readonly concurrency: number;
+  };
+};
+
+export type ConfigOverrides = {
+  readonly dataDir?: string | undefined;
+  readonly listen?: string | undefined;
+};
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export const defaultPort = 8635;
+
+/** Command-line options win over the environment, which wins over the defaults. @throws invalid */
+export function loadConfig(overrides: ConfigOverrides, environment: Environment): Config {
+  const read = (name: string): string | null => environment[name] || null;
+  const dataDir = resolve(overrides.dataDir ?? read('CAIRN_DATA') ?? defaultDataDir(environment));
+  const listen = parseListen(
+    overrides.listen ?? read('CAIRN_LISTEN') ?? `127.0.0.1:${defaultPort}`,
+  );
+  const masterKey = read('CAIRN_MASTER_KEY');
+  const leaseMs = readNumber(environment, 'CAIRN_JOB_LEASE_MS', { min: 1_000, max: 600_000 });
+  return {
+    dataDir,
+    ...listen,
+    publicUrl: read('CAIRN_PUBLIC_URL')?.replace(/\/+$/, '') ?? null,
+    region: read('CAIRN_REGION') ?? 'cairn',
+    databaseUrl: new Secret(
+      read('CAIRN_DATABASE_URL') ?? `sqlite:${join(dataDir, 'catalog.sqlite')}`,
+    ),
+    storageUrl: read('CAIRN_STORAGE') ?? `file://${join(dataDir, 'repository')}`,
+    masterKey: masterKey === null ? null : new Secret(masterKey),
+    serversDir: resolve(read('CAIRN_SERVERS_DIR') ?? join(dataDir, 'servers')),
+    serverUser: read('CAIRN_SERVER_USER'),
+    postgresqlBinDirs: read('CAIRN_POSTGRESQL_BIN_DIRS')?.split(':').filter(Boolean) ?? [],
+    logLevel: parseLevel(read('CAIRN_LOG_LEVEL') ?? 'info'),
+    jobs: {
+      leaseMs: leaseMs ?? 30_000,
+      retryDelayMs:
+        readNumber(environment, 'CAIRN_JOB_RETRY_DELAY_MS', { min: 0, max: 3_600_000 }) ?? 5_000,
+      concurrency: readNumber(environment, 'CAIRN_JOB_CONCURRENCY', { min: 1, max: 64 }) ?? 2,
+    },
+  };
+}
+
+/** The file that the command line reads its credentials from. */
+export function credentialsPath(
+  overrides: { readonly dataDir?: string | undefined },
+  environment: Environment,
+): string {
+  if (overrides.dataDir !== undefined) return join(resolve(overrides.dataDir), 'credentials.json');
+  if (environment['CAIRN_CREDENTIALS']) return resolve(environment['CAIRN_CREDENTIALS']);
+  const dataDir = environment['CAIRN_DATA'] ?? defaultDataDir(environment);
+  return join(resolve(dataDir), 'credentials.json');
+}
+
+function defaultDataDir(environment: Environment): string {
+  const base = environment['XDG_DATA_HOME'] || join(homedir(), '.local', 'share');
+  return join(base, 'cairn');
+}
+
+/** `HOST:PORT`, `[::1]:PORT` or a port alone. */
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:(\[[0-9A-Fa-f:.]+\]|[^:]+):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (!match || port > 65_535) {
+    throw new CairnError('invalid', `cannot listen on ${text}`, { hint: 'write HOST:PORT' });
+  }
+  return { host: (match[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port };
+}
+
+function parseLevel(text: string): LogLevel {
+  const level = logLevels.find((candidate) => candidate === text);
+  if (level) return level;
+  throw new CairnError('invalid', `CAIRN_LOG_LEVEL is ${text}`, {
+    hint: `use one of ${logLevels.join(', ')}`,
+  });
+}
+
+function readNumber(
+  environment: Environment,
+  name: string,
+  range: { readonly min: number; readonly max: number },
+): number | null {
+  const text = environment[name];
+  if (!text) return null;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= range.min && value <= range.max) return value;
+  throw new CairnError('invalid', `${name} is ${text}`, {
+    hint: `give a whole number from ${range.min} to ${range.max}`,
+  });
+}

@@ -1,0 +1,95 @@
+import type { JobContext } from '../../jobs/job-kind.ts';
+import type { Backup } from '../../model/backup.ts';
+import { CairnError, isErrorKind } from '../../model/errors.ts';
+import type { Instance, ReachableInstance } from '../../model/instance.ts';
+import type { Job } from '../../model/job.ts';
+import type { StoredBackup } from '../../repository/repository.ts';
+import { parseBackupPayload } from '../job-payloads.ts';
+import { driverFor } from '../parts.ts';
+import type { WorkerParts } from '../worker-parts.ts';
+
+/**
+ * Backs up one instance. The manifest is the commit point: whatever fails before it leaves no backup, and an
+ * attempt that finds a manifest takes over from the one that wrote it and died.
+ */
+export async function runBackup(job: Job, context: JobContext, parts: WorkerParts): Promise<void> {
+  const { backupId } = parseBackupPayload(job.payload);
+  const backup = await parts.catalog.backups.get(job.projectId, backupId);
+  const { id, instanceId } = backup;
+  const { signal } = context;
+  const stored =
+    (await parts.repository.findBackup(instanceId, id, signal)) ??
+    (await storeBackup(backup, context, parts));
+  await context.commit((tx) => tx.backups.setState(id, completedState(stored)));
+}
+
+async function storeBackup(
+  backup: Backup,
+  context: JobContext,
+  parts: WorkerParts,
+): Promise<StoredBackup> {
+  const { signal, log } = context;
+  const instance = assertReachable(
+    await parts.catalog.instances.get(backup.projectId, backup.instanceId),
+  );
+  const driver = driverFor(parts.engines, instance.engine);
+  const previous = await parts.catalog.backups.findLatestCompleted(instance.id);
+
+  context.progress({ phase: 'connecting', doneBytes: 0, totalBytes: null });
+  await using writer = await parts.repository.openWriter({
+    ...{ instanceId: instance.id, backupId: backup.id, previousBackupId: previous?.id ?? null },
+    ...{ now: parts.clock.now(), signal, log },
+  });
+  let lastBytes = 0;
+  const base = await driver.takeBaseBackup(instance.connection, {
+    label: `cairn ${backup.name}`,
+    sink: writer,
+    onProgress: (doneBytes, totalBytes) => {
+      lastBytes = doneBytes;
+      context.progress({ phase: 'copying', doneBytes, totalBytes });
+    },
+    ...{ signal, log },
+  });
+  context.progress({ phase: 'committing', doneBytes: lastBytes, totalBytes: lastBytes });
+  await writer.commit({
+    instance: { name: instance.name, engine: instance.engine },
+    backup: { ...backup, endedAt: parts.clock.now() },
+    base,
+    beforeCommit: () => context.assertLease(),
+  });
+  return await readBack(backup, base.lastLogFile, context, parts);
+}
+
+/** The last log is stored *and* read back (rule 14): a backup that cannot be read is none, and must not stay. */
+async function readBack(
+  { instanceId, id }: Backup,
+  lastLogFile: string,
+  { signal, assertLease }: JobContext,
+  { repository }: WorkerParts,
+): Promise<StoredBackup> {
+  try {
+    const reader = await repository.openReader(instanceId, id, signal);
+    await reader.read(lastLogFile, signal);
+    return reader.stored;
+  } catch (error) {
+    const unreadable = isErrorKind(error, 'repository-damaged') || isErrorKind(error, 'not-found');
+    if (unreadable) await repository.deleteBackup(instanceId, id, { assertLease, signal });
+    throw error;
+  }
+}
+
+function assertReachable(instance: Instance): ReachableInstance {
+  const { connection } = instance;
+  if (connection) return { ...instance, connection };
+  throw new CairnError('conflict', `instance ${instance.name} is not running yet`);
+}
+
+function completedState(stored: StoredBackup): Backup['state'] {
+  const { startPosition, stopPosition } = stored.facts.base;
+  return {
+    status: 'completed',
+    endedAt: stored.facts.backup.endedAt,
+    totals: stored.totals,
+    ...{ startPosition, stopPosition },
+  };
+}

@@ -1,0 +1,99 @@
+// Registering refuses a server that a backup could not be taken from: what is missing is told at once, not by
+// the first backup that fails in the night.
+import type { Finding } from '../../engines/engine.ts';
+import { CairnError, isErrorKind } from '../../model/errors.ts';
+import type { ProjectId } from '../../model/ids.ts';
+import { newInstanceId } from '../../model/ids.ts';
+import type { Instance } from '../../model/instance.ts';
+import { defaultPool } from '../../model/instance.ts';
+import { isName } from '../../model/names.ts';
+import { idSource } from '../../platform/random.ts';
+import type { RequestParts } from '../parts.ts';
+import { checkConnection } from './check-connection.ts';
+import type { ServerAddress } from './server-address.ts';
+import { resolveServer } from './server-address.ts';
+
+export type RegisterRequest = {
+  readonly projectId: ProjectId;
+  readonly name: string;
+  readonly address: ServerAddress;
+};
+
+export type RegisterResult =
+  | {
+      readonly outcome: 'registered';
+      readonly instance: Instance;
+      readonly findings: readonly Finding[];
+    }
+  /** Nothing was stored. The findings hold everything that was looked at, not only what blocks. */
+  | {
+      readonly outcome: 'refused';
+      readonly error: CairnError;
+      readonly findings: readonly Finding[];
+    };
+
+/** @throws invalid (name, address), conflict (name taken) */
+export async function registerInstance(
+  parts: RequestParts,
+  request: RegisterRequest,
+): Promise<RegisterResult> {
+  assertInstanceName(request.name);
+  const server = resolveServer(request.address, parts.engines);
+  const check = await checkConnection(parts.engines, server);
+  if (!check.ready || !check.server) {
+    return { outcome: 'refused', error: refusal(check.findings), findings: check.findings };
+  }
+  const now = parts.clock.now();
+  const instance: Instance = {
+    id: newInstanceId(idSource(parts.random), server.engine),
+    projectId: request.projectId,
+    name: request.name,
+    engine: server.engine,
+    state: { status: 'active' },
+    connection: server.connection,
+    serverVersion: check.server.serverVersion,
+    systemIdentifier: check.server.systemIdentifier,
+    managed: null,
+    pool: defaultPool,
+    createdAt: now,
+    updatedAt: now,
+  };
+  await insertNamed(request.name, () =>
+    parts.catalog.transaction((tx) => tx.instances.insert(instance)),
+  );
+  parts.log.info({ instanceId: instance.id, engine: instance.engine }, 'instance registered');
+  return { outcome: 'registered', instance, findings: check.findings };
+}
+
+export function assertInstanceName(name: string): void {
+  if (isName(name)) return;
+  throw new CairnError('invalid', 'the instance name is not valid', {
+    reason: 'instance-name-invalid',
+    hint: 'use 4 to 64 letters, digits, hyphens and underscores, a letter first',
+  });
+}
+
+/** Says in the words of the API that an insert found the name taken. */
+export async function insertNamed<T>(name: string, insert: () => Promise<T>): Promise<T> {
+  try {
+    return await insert();
+  } catch (error) {
+    if (!isErrorKind(error, 'conflict') || error.reason !== null) throw error;
+    throw new CairnError('conflict', `an instance named ${name} exists already`, {
+      reason: 'instance-name-taken',
+      cause: error,
+    });
+  }
+}
+
+function refusal(findings: readonly Finding[]): CairnError {
+  const blocking = findings.filter((finding) => finding.severity === 'blocking');
+  const kind = blocking.some(({ check }) => check === 'connection')
+    ? 'engine-unreachable'
+    : 'engine-refused';
+  const text = blocking.map((finding) => finding.message).join('; ');
+  return new CairnError(kind, `the server cannot be backed up: ${text}`, {
+    reason: 'server-not-ready',
+    ...(blocking.length === 1 && blocking[0]?.hint ? { hint: blocking[0].hint } : {}),
+  });
+}

@@ -1,0 +1,65 @@
+import type { CatalogSession } from '../../catalog/catalog.ts';
+import { CairnError } from '../../model/errors.ts';
+import type { InstanceId, JobId, ProjectId } from '../../model/ids.ts';
+import { newJobId } from '../../model/ids.ts';
+import type { Instance } from '../../model/instance.ts';
+import { idSource } from '../../platform/random.ts';
+import type { RemoveInstancePayload } from '../job-payloads.ts';
+import { jobAttemptsMax, jobKinds } from '../job-payloads.ts';
+import type { RequestParts } from '../parts.ts';
+import { listOpenRestores } from '../restore/open-restores.ts';
+import { getInstance } from './get-instance.ts';
+
+/**
+ * Asks for an instance to be removed; manual backups stay. The instance keeps its state until it is gone:
+ * clients know no word for "being deleted". Asking again answers the job that runs already.
+ * @throws not-found, conflict while a backup or a restore needs the instance
+ */
+export async function requestRemoval(
+  parts: Pick<RequestParts, 'catalog' | 'clock' | 'random'>,
+  projectId: ProjectId,
+  id: InstanceId,
+): Promise<{ readonly jobId: JobId }> {
+  return await parts.catalog.transaction(async (tx) => {
+    const instance = await getInstance(tx, projectId, id);
+    const open = await tx.jobs.listOpen(id);
+    const removal = open.find((job) => job.kind === jobKinds.removeInstance);
+    if (removal) return { jobId: removal.id };
+    await assertUnused(tx, instance, open);
+    const jobId = newJobId(idSource(parts.random));
+    const payload: RemoveInstancePayload = { instanceId: id };
+    await tx.jobs.insert({
+      id: jobId,
+      projectId,
+      kind: jobKinds.removeInstance,
+      pool: instance.pool,
+      instanceId: id,
+      instanceName: instance.name,
+      payload,
+      attemptsMax: jobAttemptsMax[jobKinds.removeInstance],
+      createdAt: parts.clock.now(),
+    });
+    return { jobId };
+  });
+}
+
+async function assertUnused(
+  tx: CatalogSession,
+  instance: Instance,
+  open: readonly { readonly kind: string }[],
+): Promise<void> {
+  const kinds: readonly string[] = [jobKinds.backup, jobKinds.restore];
+  const busy = open.find((job) => kinds.includes(job.kind));
+  if (busy) throw busyError(instance, busy.kind === jobKinds.backup ? 'a backup' : 'a restore');
+  const restores = await listOpenRestores(tx, instance.projectId);
+  if (restores.some((restore) => restore.sourceInstanceId === instance.id)) {
+    throw busyError(instance, 'a restore from one of its backups');
+  }
+}
+
+function busyError(instance: Instance, what: string): CairnError {
+  return new CairnError('conflict', `${what} is running on instance ${instance.name}`, {
+    reason: 'instance-busy',
+    hint: 'wait until its job has ended, or cancel it',
+  });
+}

@@ -1,0 +1,37 @@
+import type { Engine } from '../../model/engine-kind.ts';
+import { CairnError } from '../../model/errors.ts';
+import type { Connection } from '../../model/instance.ts';
+import type { EngineDrivers } from '../parts.ts';
+import { driverFor } from '../parts.ts';
+
+/** How a caller names a database server: a connection string, or its parts. */
+export type ServerAddress =
+  | { readonly kind: 'url'; readonly url: string }
+  | { readonly kind: 'connection'; readonly engine: Engine; readonly connection: Connection };
+
+export type Server = { readonly engine: Engine; readonly connection: Connection };
+
+const enginesByScheme: Readonly<Record<string, Engine>> = {
+  postgres: 'postgresql',
+  postgresql: 'postgresql',
+  mysql: 'mysql',
+  mariadb: 'mysql',
+  sqlserver: 'sqlserver',
+  mssql: 'sqlserver',
+};
+
+/** @throws invalid; the URL holds a password, so no message repeats it */
+export function resolveServer(address: ServerAddress, engines: EngineDrivers): Server {
+  if (address.kind === 'connection') {
+    driverFor(engines, address.engine);
+    return { engine: address.engine, connection: address.connection };
+  }
+  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(address.url)?.[1]?.toLowerCase() ?? '';
+  const engine = Object.hasOwn(enginesByScheme, scheme) ? enginesByScheme[scheme] : undefined;
+  if (!engine) {
+    throw new CairnError('invalid', 'the connection string does not begin with a known scheme', {
+      hint: 'write postgres://user:password@host:5432/database',
+    });
+  }
+  return { engine, connection: driverFor(engines, engine).parseUrl(address.url) };
+}

@@ -1,0 +1,66 @@
+// The kinds of job a worker can run, with what must not run beside what on one instance (`api-contract` §6.4 in
+// words: one backup at a time; deleting waits for backups, since a backup may refer to what is being deleted).
+import type { JobKind } from '../jobs/job-kind.ts';
+import type { RecordedError } from '../model/errors.ts';
+import { runBackup } from './backup/run-backup.ts';
+import { runBackupDeletion } from './backup/run-backup-deletion.ts';
+import { runRemoval } from './instances/run-removal.ts';
+import type { JobKindName } from './job-payloads.ts';
+import {
+  jobAttemptsMax,
+  jobKinds,
+  parseBackupPayload,
+  parseRestorePayload,
+} from './job-payloads.ts';
+import { runRestore } from './restore/run-restore.ts';
+import type { WorkerParts } from './worker-parts.ts';
+
+const hourMs = 3_600_000;
+const { backup, deleteBackup, restore, removeInstance } = jobKinds;
+
+export function createJobKinds(parts: WorkerParts): Readonly<Record<JobKindName, JobKind>> {
+  return {
+    [backup]: {
+      conflictsWith: [backup, deleteBackup, removeInstance],
+      attemptsMax: jobAttemptsMax[backup],
+      ceilingMs: 48 * hourMs,
+      run: (job, context) => runBackup(job, context, parts),
+      onFailed: async (job, { error }, tx, at) => {
+        const { backupId } = parseBackupPayload(job.payload);
+        await tx.backups.setState(backupId, {
+          ...{ status: 'failed', endedAt: at, reason: reasonOf(error) },
+        });
+      },
+    },
+    [deleteBackup]: {
+      conflictsWith: [backup, deleteBackup, removeInstance],
+      attemptsMax: jobAttemptsMax[deleteBackup],
+      ceilingMs: 6 * hourMs,
+      run: (job, context) => runBackupDeletion(job, context, parts),
+      // The backup stays `deleting`: it may be half gone. Asking again begins a new job.
+      onFailed: async () => undefined,
+    },
+    [restore]: {
+      conflictsWith: [restore, removeInstance],
+      attemptsMax: jobAttemptsMax[restore],
+      ceilingMs: 48 * hourMs,
+      run: (job, context) => runRestore(job, context, parts),
+      onFailed: async (job, { error }, tx, at) => {
+        const { targetInstanceId } = parseRestorePayload(job.payload);
+        const state = { status: 'create-failed', reason: reasonOf(error) } as const;
+        await tx.instances.setState(targetInstanceId, state, at);
+      },
+    },
+    [removeInstance]: {
+      conflictsWith: [backup, deleteBackup, restore, removeInstance],
+      attemptsMax: jobAttemptsMax[removeInstance],
+      ceilingMs: hourMs,
+      run: (job, context) => runRemoval(job, context, parts),
+      onFailed: async () => undefined,
+    },
+  };
+}
+
+function reasonOf({ message, hint }: RecordedError): string {
+  return hint === null ? message : `${message}\n${hint}`;
+}

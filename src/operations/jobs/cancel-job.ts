@@ -1,0 +1,46 @@
+import { CairnError } from '../../model/errors.ts';
+import type { JobId, ProjectId } from '../../model/ids.ts';
+import type { Job } from '../../model/job.ts';
+import { jobKinds } from '../job-payloads.ts';
+import type { RequestParts } from '../parts.ts';
+import { getJob } from './get-job.ts';
+import { recordFailure } from './record-failure.ts';
+
+/**
+ * Cancels a job. One that waits ends at once, and what it was about is marked in the same transaction; one that
+ * runs gets a flag that reaches its worker within seconds. Cancelling twice is no error.
+ * @throws not-found, conflict when the job has ended, or is a deletion: half a deletion helps nobody
+ */
+export async function cancelJob(
+  parts: Pick<RequestParts, 'catalog' | 'clock' | 'log'>,
+  projectId: ProjectId,
+  id: JobId,
+): Promise<Job> {
+  const job = await parts.catalog.transaction(async (tx) => {
+    const before = await getJob(tx, projectId, id);
+    if (before.status === 'cancelled') return before;
+    assertCancellable(before);
+    const at = parts.clock.now();
+    const { ended } = await tx.jobs.requestCancel(id, at);
+    if (ended) {
+      const error = { kind: 'cancelled', message: 'cancelled before it ran', hint: null } as const;
+      await recordFailure(before, error, tx, at);
+    }
+    return await getJob(tx, projectId, id);
+  });
+  parts.log.info({ jobId: id, status: job.status }, 'cancel accepted');
+  return job;
+}
+
+function assertCancellable(job: Job): void {
+  if (job.status === 'succeeded' || job.status === 'failed') {
+    throw new CairnError('conflict', `job ${job.id} has ended: it ${job.status}`, {
+      reason: 'job-ended',
+    });
+  }
+  if (job.kind === jobKinds.deleteBackup || job.kind === jobKinds.removeInstance) {
+    throw new CairnError('conflict', `a ${job.kind} job cannot be cancelled`, {
+      reason: 'job-not-cancellable',
+    });
+  }
+}

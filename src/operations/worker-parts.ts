@@ -1,0 +1,14 @@
+import type { Catalog } from '../catalog/catalog.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { EngineDrivers } from './parts.ts';
+
+/** What the recipes of a worker are given. */
+export type WorkerParts = {
+  readonly catalog: Catalog;
+  readonly engines: EngineDrivers;
+  readonly repository: Repository;
+  readonly clock: Clock;
+  /** Servers that a restore starts live in folders of their own below this one. */
+  readonly serversDir: string;
+};

@@ -1,0 +1,16 @@
+/** Fires once on SIGINT, SIGTERM, or when the parent process that forked us is gone. */
+export function shutdownSignal(): AbortSignal {
+  const controller = new AbortController();
+  const fire = (): void => controller.abort();
+  process.once('SIGINT', fire);
+  process.once('SIGTERM', fire);
+  if (process.channel) process.once('disconnect', fire);
+  return controller.signal;
+}
+
+export async function untilFired(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
