@@ -70,7 +70,7 @@ function addList(group: Command, context: Context): void {
       const service = await open(options, context);
       const query = new URLSearchParams({ limit: options.limit });
       if (options.instance) query.set('instance_id', await idOf(service, options.instance));
-      const answer = await service.rds<BackupListWire>('GET', `/backups?${query}`);
+      const answer = await service.cairn<BackupListWire>('GET', `/backups?${query}`);
       if (options.json) return context.output.json(answer);
       const rows = answer.backups.map((backup) => rowOf(backup));
       const head = ['ID', 'NAME', 'TYPE', 'STATUS', 'SIZE', 'BEGAN', 'ENDED'];

@@ -27,7 +27,10 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
     .description('restore a backup to a folder (--to) or to a new running server (--new-instance)');
   withCommon(command)
     .requiredOption('--backup <ID>', 'the backup')
-    .option('--to <DIR>', 'a new or empty folder; needs the repository and the key, not the service')
+    .option(
+      '--to <DIR>',
+      'a new or empty folder; needs the repository and the key, not the service',
+    )
     .option('--tablespace <OLD=NEW...>', 'where a tablespace goes (by its old path or its OID)')
     .option('--new-instance <NAME>', 'start a server on the data and register it under this name')
     .option('--port <PORT>', 'of the new server (default: any free one)')

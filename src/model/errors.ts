@@ -1,5 +1,6 @@
 // The closed list of what can go wrong. An error here has no HTTP in it: only `api/errors.ts` turns a kind
 // into a status, only `jobs/` into retry or fail, only `cli/` into an exit code.
+import type { ErrorReason } from './error-reasons.ts';
 
 export const errorKinds = [
   'not-found',
@@ -21,6 +22,8 @@ export type ErrorKind = (typeof errorKinds)[number];
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | null>>;
 
 export type ErrorOptions = {
+  /** Which rule refused the request, where the kind alone does not say it. */
+  readonly reason?: ErrorReason;
   /** What the reader can do about it, one sentence. */
   readonly hint?: string;
   /** For the log only; never shown to a client. Must hold no secret. */
@@ -34,6 +37,7 @@ export type ErrorOptions = {
  */
 export class CairnError extends Error {
   readonly kind: ErrorKind;
+  readonly reason: ErrorReason | null;
   readonly hint: string | null;
   readonly details: ErrorDetails;
 
@@ -41,6 +45,7 @@ export class CairnError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'CairnError';
     this.kind = kind;
+    this.reason = options.reason ?? null;
     this.hint = options.hint ?? null;
     this.details = options.details ?? {};
   }

@@ -32,6 +32,9 @@ export type InstanceState =
   | { readonly status: 'active' }
   | { readonly status: 'create-failed'; readonly reason: string };
 
+/** The pool of workers that instances belong to unless they name another. */
+export const defaultPool = 'default';
+
 /** One registered database server. */
 export type Instance = {
   readonly id: InstanceId;

@@ -1,17 +1,12 @@
 // The kinds of job a worker can run, with what must not run beside what on one instance (`api-contract` §6.4 in
 // words: one backup at a time; deleting waits for backups, since a backup may refer to what is being deleted).
 import type { JobKind } from '../jobs/job-kind.ts';
-import type { RecordedError } from '../model/errors.ts';
 import { runBackup } from './backup/run-backup.ts';
 import { runBackupDeletion } from './backup/run-backup-deletion.ts';
 import { runRemoval } from './instances/run-removal.ts';
 import type { JobKindName } from './job-payloads.ts';
-import {
-  jobAttemptsMax,
-  jobKinds,
-  parseBackupPayload,
-  parseRestorePayload,
-} from './job-payloads.ts';
+import { jobAttemptsMax, jobKinds } from './job-payloads.ts';
+import { recordFailure } from './jobs/record-failure.ts';
 import { runRestore } from './restore/run-restore.ts';
 import type { WorkerParts } from './worker-parts.ts';
 
@@ -25,42 +20,30 @@ export function createJobKinds(parts: WorkerParts): Readonly<Record<JobKindName,
       attemptsMax: jobAttemptsMax[backup],
       ceilingMs: 48 * hourMs,
       run: (job, context) => runBackup(job, context, parts),
-      onFailed: async (job, { error }, tx, at) => {
-        const { backupId } = parseBackupPayload(job.payload);
-        await tx.backups.setState(backupId, {
-          ...{ status: 'failed', endedAt: at, reason: reasonOf(error) },
-        });
-      },
+      onFailed,
     },
     [deleteBackup]: {
       conflictsWith: [backup, deleteBackup, removeInstance],
       attemptsMax: jobAttemptsMax[deleteBackup],
       ceilingMs: 6 * hourMs,
       run: (job, context) => runBackupDeletion(job, context, parts),
-      // The backup stays `deleting`: it may be half gone. Asking again begins a new job.
-      onFailed: async () => undefined,
+      onFailed,
     },
     [restore]: {
       conflictsWith: [restore, removeInstance],
       attemptsMax: jobAttemptsMax[restore],
       ceilingMs: 48 * hourMs,
       run: (job, context) => runRestore(job, context, parts),
-      onFailed: async (job, { error }, tx, at) => {
-        const { targetInstanceId } = parseRestorePayload(job.payload);
-        const state = { status: 'create-failed', reason: reasonOf(error) } as const;
-        await tx.instances.setState(targetInstanceId, state, at);
-      },
+      onFailed,
     },
     [removeInstance]: {
       conflictsWith: [backup, deleteBackup, restore, removeInstance],
       attemptsMax: jobAttemptsMax[removeInstance],
       ceilingMs: hourMs,
       run: (job, context) => runRemoval(job, context, parts),
-      onFailed: async () => undefined,
+      onFailed,
     },
   };
 }
 
-function reasonOf({ message, hint }: RecordedError): string {
-  return hint === null ? message : `${message}\n${hint}`;
-}
+const onFailed: JobKind['onFailed'] = (job, { error }, tx, at) => recordFailure(job, error, tx, at);

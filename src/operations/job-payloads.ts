@@ -1,5 +1,5 @@
-// The kinds of job that operations request and run, and what each carries. A payload is JSON in the catalog, so
-// it is parsed again by the recipe that runs it.
+// The kinds of job that operations request and run, and what each carries. A payload is JSON in the
+// catalog, so it is parsed again by the recipe that runs it.
 import { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import { parseBackupId, parseInstanceId } from '../model/ids.ts';

@@ -12,8 +12,8 @@ import { listOpenRestores } from '../restore/open-restores.ts';
 import { getBackup } from './get-backup.ts';
 
 /**
- * Marks a manual backup as `deleting` and leaves the rest to a job. Asking again is no error, and begins anew a
- * deletion whose job has failed. @throws not-found, conflict
+ * Marks a manual backup as `deleting` and leaves the rest to a job. Asking again is no error, and
+ * begins anew a deletion whose job has failed. @throws not-found, conflict
  */
 export async function requestBackupDeletion(
   parts: Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>,

@@ -1,5 +1,5 @@
-// Accepting a backup writes the backup (`building`) and its job in one transaction: there is never one without
-// the other, and of several callers at once exactly one is accepted.
+// Accepting a backup writes the backup (`building`) and its job in one transaction: there is never
+// one without the other, and of several callers at once exactly one is accepted.
 import type { CatalogSession } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
@@ -47,7 +47,8 @@ async function acceptBackup(parts: RequestParts, request: BackupRequest): Promis
       return backup;
     });
   } catch (error) {
-    // The database itself found the conflict: two callers passed the questions above at the same moment.
+    // The database itself found the conflict: two callers passed the questions above at the same
+    // moment.
     if (!isErrorKind(error, 'conflict') || error.reason !== null) throw error;
     const taken = await parts.catalog.backups.isNameTaken(request.projectId, request.name);
     const building = await parts.catalog.backups.findBuilding(request.instanceId);

@@ -1,5 +1,5 @@
-// Who is calling, and which project they may use. Checking a signature against the secret key is the HTTP door's
-// business: it depends on the bytes of the request.
+// Who is calling, and which project they may use. Checking a signature against the secret key is
+// the HTTP door's business: it depends on the bytes of the request.
 import { createHash } from 'node:crypto';
 import type { Catalog, Project, Token, User } from '../../catalog/catalog.ts';
 import { CairnError } from '../../model/errors.ts';
@@ -10,7 +10,10 @@ import type { Clock } from '../../platform/clock.ts';
 
 type IdentityParts = { readonly catalog: Catalog; readonly clock: Clock };
 
-/** Access keys reach every project of the user's domain; tokens only the one that they were issued for. */
+/**
+ * Access keys reach every project of the user's domain; tokens only the one that they were issued
+ * for.
+ */
 export type Caller =
   | { readonly kind: 'token'; readonly user: User; readonly token: Token }
   | { readonly kind: 'access-key'; readonly user: User };
@@ -43,7 +46,10 @@ export async function findSigner(
   return key && user ? { user, secretKey: key.secretKey } : null;
 }
 
-/** @throws forbidden when the caller may not use the project, or there is none: the answer is the same */
+/**
+ * @throws forbidden when the caller may not use the project, or there is none: the answer is the
+ * same
+ */
 export async function authorizeProject(
   { catalog }: Pick<IdentityParts, 'catalog'>,
   caller: Caller,

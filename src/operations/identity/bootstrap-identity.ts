@@ -33,9 +33,9 @@ export type FirstCredentials = {
 };
 
 /**
- * On the first start, makes project, user and access key in one transaction. Null when they exist: of several
- * processes that start at once, one gets the credentials. `save` runs before the transaction commits: when the
- * credentials cannot be kept there is no user who would need them.
+ * On the first start, makes project, user and access key in one transaction. Null when they exist:
+ * of several processes that start at once, one gets the credentials. `save` runs before the
+ * transaction commits: when the credentials cannot be kept there is no user who would need them.
  */
 export async function bootstrapIdentity(
   parts: { readonly catalog: Catalog; readonly random: Random; readonly clock: Clock },

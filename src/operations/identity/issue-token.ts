@@ -38,7 +38,10 @@ export type IssuedToken = {
 
 type IdentityParts = Pick<RequestParts, 'catalog' | 'clock' | 'random'>;
 
-/** @throws unauthenticated, the same for an unknown user and a wrong password; forbidden for the scope */
+/**
+ * @throws unauthenticated, the same for an unknown user and a wrong password; forbidden for the
+ * scope
+ */
 export async function issueToken(
   parts: IdentityParts,
   credentials: Credentials,

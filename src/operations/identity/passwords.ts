@@ -1,4 +1,5 @@
-// scrypt (RFC 7914), stored as `scrypt$N$r$p$salt$hash` so that the cost can grow without breaking old hashes.
+// scrypt (RFC 7914), stored as `scrypt$N$r$p$salt$hash` so that the cost can grow without breaking
+// old hashes.
 import { scrypt, timingSafeEqual } from 'node:crypto';
 import { assert } from '../../model/assert.ts';
 import type { Secret } from '../../model/secret.ts';
@@ -29,7 +30,9 @@ export async function isPassword(password: Secret, stored: string): Promise<bool
   return actual.length === expected.length && timingSafeEqual(actual, expected);
 }
 
-/** Spends the time of a check where there is no user to check, so that names cannot be found out. */
+/**
+ * Spends the time of a check where there is no user to check, so that names cannot be found out.
+ */
 export async function checkNobody(password: Secret): Promise<false> {
   await derive(password, Buffer.alloc(saltBytes), cost);
   return false;

@@ -1,5 +1,5 @@
-// The connection test: what a backup will need is looked at before anything is stored, and every finding is
-// kept, so that the reader mends all of them in one go.
+// The connection test: what a backup will need is looked at before anything is stored, and every
+// finding is kept, so that the reader mends all of them in one go.
 import type { Finding, ServerInspection } from '../../engines/engine.ts';
 import { CairnError, toCairnError } from '../../model/errors.ts';
 import type { InstanceId, ProjectId } from '../../model/ids.ts';
@@ -29,7 +29,10 @@ export async function checkServer(
   return await checkConnection(parts.engines, resolveServer(address, parts.engines));
 }
 
-/** Tests a registered instance and keeps what the server now says of itself. @throws not-found, conflict */
+/**
+ * Tests a registered instance and keeps what the server now says of itself. @throws not-found,
+ * conflict
+ */
 export async function checkInstance(
   parts: Pick<RequestParts, 'catalog' | 'engines' | 'clock'>,
   projectId: ProjectId,

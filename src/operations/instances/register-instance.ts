@@ -1,5 +1,5 @@
-// Registering refuses a server that a backup could not be taken from: what is missing is told at once, not by
-// the first backup that fails in the night.
+// Registering refuses a server that a backup could not be taken from: what is missing is told at
+// once, not by the first backup that fails in the night.
 import type { Finding } from '../../engines/engine.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { ProjectId } from '../../model/ids.ts';

@@ -11,8 +11,8 @@ import { listOpenRestores } from '../restore/open-restores.ts';
 import { getInstance } from './get-instance.ts';
 
 /**
- * Asks for an instance to be removed; manual backups stay. The instance keeps its state until it is gone:
- * clients know no word for "being deleted". Asking again answers the job that runs already.
+ * Asks for an instance to be removed; manual backups stay. The instance keeps its state until it is
+ * gone: clients know no word for "being deleted". Asking again answers the job that runs already.
  * @throws not-found, conflict while a backup or a restore needs the instance
  */
 export async function requestRemoval(

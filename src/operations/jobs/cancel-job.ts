@@ -7,9 +7,10 @@ import { getJob } from './get-job.ts';
 import { recordFailure } from './record-failure.ts';
 
 /**
- * Cancels a job. One that waits ends at once, and what it was about is marked in the same transaction; one that
- * runs gets a flag that reaches its worker within seconds. Cancelling twice is no error.
- * @throws not-found, conflict when the job has ended, or is a deletion: half a deletion helps nobody
+ * Cancels a job. One that waits ends at once, and what it was about is marked in the same
+ * transaction; one that runs gets a flag that reaches its worker within seconds. Cancelling twice
+ * is no error. @throws not-found, conflict when the job has ended, or is a deletion: half a
+ * deletion helps nobody
  */
 export async function cancelJob(
   parts: Pick<RequestParts, 'catalog' | 'clock' | 'log'>,

@@ -4,8 +4,8 @@ import type { Job } from '../../model/job.ts';
 import { jobKinds, parseBackupPayload, parseRestorePayload } from '../job-payloads.ts';
 
 /**
- * Marks what a job was about when the job ended without success: called in the transaction that ends it, by
- * the worker as well as by a cancel that comes before any worker.
+ * Marks what a job was about when the job ended without success: called in the transaction that
+ * ends it, by the worker as well as by a cancel that comes before any worker.
  */
 export async function recordFailure(
   job: Pick<Job, 'projectId' | 'kind' | 'payload'>,

@@ -6,8 +6,8 @@ import { jobKinds, parseRestorePayload } from '../job-payloads.ts';
 const pageLimit = 100;
 
 /**
- * The restores that have not ended. Each has a target instance that is still building, so the instances are
- * the short way to them: jobs are kept, instances being built are few.
+ * The restores that have not ended. Each has a target instance that is still building, so the
+ * instances are the short way to them: jobs are kept, instances being built are few.
  */
 export async function listOpenRestores(
   tx: CatalogSession,

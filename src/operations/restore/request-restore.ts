@@ -1,13 +1,15 @@
-// Restoring to a new instance: the target is inserted as `building` together with the job that builds it. Whether
-// this host has the binaries for the version is the worker's to say: it is the worker that starts them.
+// Restoring to a new instance: the target is inserted as `building` together with the job that
+// builds it. Whether this host has the binaries for the version is the worker's to say: it is the
+// worker that starts them.
 import type { CatalogSession } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
 import type { Engine } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
-import type { BackupId, InstanceId, JobId, ProjectId } from '../../model/ids.ts';
+import type { InstanceId, JobId, ProjectId } from '../../model/ids.ts';
 import { newInstanceId, newJobId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
 import { defaultPool } from '../../model/instance.ts';
+import type { RecoveryTarget } from '../../model/recovery-target.ts';
 import { majorVersion } from '../../model/server-version.ts';
 import { idSource } from '../../platform/random.ts';
 import { getBackup } from '../backup/get-backup.ts';
@@ -17,9 +19,8 @@ import { jobAttemptsMax, jobKinds } from '../job-payloads.ts';
 import type { RequestParts } from '../parts.ts';
 import { driverFor } from '../parts.ts';
 
-export type RestorePoint =
-  | { readonly kind: 'backup'; readonly backupId: BackupId }
-  | { readonly kind: 'time'; readonly at: Date };
+/** The recovery targets that a request can name. */
+export type RestorePoint = Extract<RecoveryTarget, { readonly kind: 'end-of-backup' | 'time' }>;
 
 export type RestoreRequest = {
   readonly projectId: ProjectId;
@@ -36,7 +37,9 @@ export type RestoreRequest = {
 
 export type RestoreResult = { readonly instance: Instance; readonly jobId: JobId };
 
-/** The source instance may be gone: its manual backups stay. @throws invalid, not-found, conflict */
+/**
+ * The source instance may be gone: its manual backups stay. @throws invalid, not-found, conflict
+ */
 export async function requestRestore(
   parts: RequestParts,
   request: RestoreRequest,

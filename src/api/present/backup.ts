@@ -1,0 +1,81 @@
+import type { Backup, BackupStatus } from '../../model/backup.ts';
+import { engineTitles } from '../../model/engine-kind.ts';
+import { formatLogPosition } from '../../model/log-position.ts';
+import { majorVersion } from '../../model/server-version.ts';
+import type {
+  BackupDetailWire,
+  BackupWire,
+  backupStatusWords,
+  CreateBackupResponse,
+} from '../schema/backup.ts';
+import { formatWireTime } from '../wire-time.ts';
+
+type StatusWord = (typeof backupStatusWords)[number];
+
+const statusWords: Readonly<Record<BackupStatus, StatusWord>> = {
+  building: 'BUILDING',
+  completed: 'COMPLETED',
+  failed: 'FAILED',
+  deleting: 'DELETING',
+};
+
+export const backupStatuses: Readonly<Record<StatusWord, BackupStatus>> = {
+  BUILDING: 'building',
+  COMPLETED: 'completed',
+  FAILED: 'failed',
+  DELETING: 'deleting',
+};
+
+export function presentNewBackup(backup: Backup): CreateBackupResponse {
+  return { backup: presentCore(backup), job_id: backup.jobId };
+}
+
+export function presentBackup(backup: Backup): BackupWire {
+  const { state, engine, serverVersion } = backup;
+  const endedAt = state.status === 'building' ? null : state.endedAt;
+  return {
+    ...presentCore(backup),
+    size: state.status === 'completed' ? toKilobytes(state.totals.logicalBytes) : 0,
+    end_time: endedAt ? formatWireTime(endedAt) : '',
+    datastore: { type: engineTitles[engine], version: majorVersion(engine, serverVersion) },
+    associated_with_ddm: false,
+  };
+}
+
+export function presentBackupDetail(backup: Backup): BackupDetailWire {
+  const { state } = backup;
+  const done = state.status === 'completed' ? state : null;
+  return {
+    ...presentBackup(backup),
+    instance_name: backup.instanceName,
+    server_version: backup.serverVersion,
+    job_id: backup.jobId,
+    start_position: done && formatLogPosition(done.startPosition),
+    stop_position: done && formatLogPosition(done.stopPosition),
+    totals: done && {
+      file_count: done.totals.fileCount,
+      logical_bytes: done.totals.logicalBytes,
+      new_bytes: done.totals.newBytes,
+      stored_bytes: done.totals.storedBytes,
+    },
+    failure_reason: state.status === 'failed' ? state.reason : null,
+  };
+}
+
+function presentCore(backup: Backup): CreateBackupResponse['backup'] {
+  return {
+    id: backup.id,
+    instance_id: backup.instanceId,
+    name: backup.name,
+    description: backup.description,
+    databases: backup.databases.map((name) => ({ name })),
+    begin_time: formatWireTime(backup.startedAt),
+    status: statusWords[backup.state.status],
+    type: backup.type,
+  };
+}
+
+/** Whole kB, rounded up: something is never nothing. */
+function toKilobytes(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / 1024);
+}

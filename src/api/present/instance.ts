@@ -1,0 +1,104 @@
+import { engineTitles } from '../../model/engine-kind.ts';
+import type { Instance } from '../../model/instance.ts';
+import { majorVersion } from '../../model/server-version.ts';
+import type { InstanceWire } from '../schema/instance.ts';
+import type { RegisteredInstanceWire } from '../schema/registered-instance.ts';
+import { formatWireTime } from '../wire-time.ts';
+
+const statusWords: Readonly<Record<Instance['state']['status'], InstanceWire['status']>> = {
+  building: 'BUILD',
+  active: 'ACTIVE',
+  'create-failed': 'CREATE FAIL',
+};
+
+const defaultPorts = { mysql: 3306, postgresql: 5432, sqlserver: 1433 } as const;
+
+// A registered server has no flavour, disk or network that we know. Terraform providers read these
+// fields without looking, so each has the smallest value that they accept.
+const cloudFields = {
+  vpc_id: '',
+  subnet_id: '',
+  security_group_id: '',
+  flavor_ref: 'cairn.registered',
+  cpu: '',
+  mem: '',
+  volume: { type: 'CLOUDSSD', size: 40 },
+  switch_strategy: '',
+  backup_strategy: { start_time: '', keep_days: 0 },
+  maintenance_window: '02:00-06:00',
+  disk_encryption_id: '',
+  enterprise_project_id: '',
+  charge_info: { charge_mode: 'postPaid' },
+  associated_with_ddm: false,
+} as const;
+const zone = 'az1';
+
+export function presentInstance(instance: Instance, region: string): InstanceWire {
+  const { engine, connection, state } = instance;
+  const complete = instance.serverVersion ?? '';
+  const host = connection && presentHost(connection.host);
+  const isBuilding = state.status === 'building';
+  return {
+    ...cloudFields,
+    id: instance.id,
+    name: instance.name,
+    status: statusWords[state.status],
+    type: 'Single',
+    private_ips: host === null ? [] : [host],
+    public_ips: [],
+    private_dns_names: host === null ? [] : [host],
+    public_dns_names: [],
+    port: connection?.port ?? defaultPorts[engine],
+    enable_ssl: connection !== null && connection.tls !== 'disable',
+    datastore: {
+      type: engineTitles[engine],
+      version: majorVersion(engine, complete),
+      complete_version: complete,
+    },
+    created: isBuilding ? '' : formatWireTime(instance.createdAt),
+    updated: isBuilding ? '' : formatWireTime(instance.updatedAt),
+    db_user_name: connection?.user ?? '',
+    region,
+    nodes: [
+      {
+        id: instance.id.replace(/in(?=\d\d$)/, 'no'),
+        name: `${instance.name}_node0`,
+        role: 'master',
+        status: statusWords[state.status],
+        availability_zone: zone,
+      },
+    ],
+    related_instance: [],
+    time_zone: 'UTC',
+    tags: [],
+    alias: '',
+  };
+}
+
+/** Never the password, nor whether there is one. */
+export function presentRegisteredInstance(instance: Instance): RegisteredInstanceWire {
+  const { connection, state } = instance;
+  return {
+    id: instance.id,
+    name: instance.name,
+    engine: instance.engine,
+    status: state.status,
+    failure_reason: state.status === 'create-failed' ? state.reason : null,
+    host: connection && connection.host,
+    port: connection && connection.port,
+    database: connection && connection.database,
+    user: connection && connection.user,
+    sslmode: connection && connection.tls,
+    server_version: instance.serverVersion,
+    system_identifier: instance.systemIdentifier,
+    managed: instance.managed !== null,
+    pool: instance.pool,
+    created: formatWireTime(instance.createdAt),
+    updated: formatWireTime(instance.updatedAt),
+  };
+}
+
+/** A folder of sockets is on this machine. */
+function presentHost(host: string): string {
+  return host.startsWith('/') ? 'localhost' : host;
+}

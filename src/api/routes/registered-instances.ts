@@ -1,0 +1,170 @@
+import type { FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import { CairnError } from '../../model/errors.ts';
+import { Secret } from '../../model/secret.ts';
+import { checkInstance, checkServer } from '../../operations/instances/check-connection.ts';
+import { getInstance } from '../../operations/instances/get-instance.ts';
+import { registerInstance } from '../../operations/instances/register-instance.ts';
+import type { ServerAddress } from '../../operations/instances/server-address.ts';
+import type { ApiApp, ApiParts } from '../api-parts.ts';
+import { projectOf } from '../auth.ts';
+import { answerError, readLanguage } from '../errors.ts';
+import { presentCheck, presentFindings } from '../present/connection-check.ts';
+import { presentRegisteredInstance } from '../present/instance.ts';
+import { refTo } from '../schema/define.ts';
+import { RefusalSchema } from '../schema/error.ts';
+import { errorAnswers } from '../schema/error-answers.ts';
+import { readPage } from '../schema/paging.ts';
+import type { ServerAddressWire } from '../schema/registered-instance.ts';
+import {
+  ConnectionCheckSchema,
+  ListRegisteredQuerySchema,
+  RegisteredInstanceListSchema,
+  RegisteredInstanceResponseSchema,
+  RegisterInstanceRequestSchema,
+  RegisterInstanceResponseSchema,
+  ServerAddressSchema,
+} from '../schema/registered-instance.ts';
+import { requireInstanceId } from './path-ids.ts';
+
+const tags = ['cairn'];
+const defaultPorts = { postgresql: 5432, mysql: 3306, sqlserver: 1433 } as const;
+const defaultDatabases = { postgresql: 'postgres', mysql: '', sqlserver: 'master' } as const;
+const PathSchema = Type.Object({ projectId: Type.String() });
+const InstancePathSchema = Type.Object({ projectId: Type.String(), instanceId: Type.String() });
+
+/** `/cairn/v1/{project}/instances…` */
+export function registerRegisteredInstanceRoutes(app: ApiApp, parts: ApiParts): void {
+  addRegistration(app, parts);
+  addReading(app, parts);
+  addChecks(app, parts);
+}
+
+function addRegistration(app: ApiApp, parts: ApiParts): void {
+  app.post(
+    '/instances',
+    {
+      schema: {
+        operationId: 'registerInstance',
+        description: 'Tests the connection first; a server that cannot be backed up is refused.',
+        tags,
+        params: PathSchema,
+        body: refTo(RegisterInstanceRequestSchema),
+        response: {
+          201: refTo(RegisterInstanceResponseSchema),
+          422: refTo(RefusalSchema),
+          ...errorAnswers,
+        },
+      },
+    },
+    async (request, reply) => {
+      const result = await registerInstance(parts, {
+        projectId: projectOf(request),
+        name: request.body.name,
+        address: readAddress(request.body),
+      });
+      const findings = presentFindings(result.findings);
+      if (result.outcome === 'refused') {
+        const { body } = answerError(result.error, contextOf(request));
+        return await reply.code(422).send({ ...body, findings });
+      }
+      const instance = presentRegisteredInstance(result.instance);
+      return await reply.code(201).send({ instance, findings });
+    },
+  );
+}
+
+function addReading(app: ApiApp, parts: ApiParts): void {
+  app.get(
+    '/instances',
+    {
+      schema: {
+        operationId: 'listRegisteredInstances',
+        tags,
+        params: PathSchema,
+        querystring: ListRegisteredQuerySchema,
+        response: { 200: refTo(RegisteredInstanceListSchema), ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const { name } = request.query;
+      const filter = { projectId: projectOf(request), ...(name === undefined ? {} : { name }) };
+      const page = await parts.catalog.instances.list(filter, readPage(request.query));
+      return { instances: page.items.map(presentRegisteredInstance), total_count: page.total };
+    },
+  );
+  app.get(
+    '/instances/:instanceId',
+    {
+      schema: {
+        operationId: 'showRegisteredInstance',
+        tags,
+        params: InstancePathSchema,
+        response: { 200: refTo(RegisteredInstanceResponseSchema), ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const id = requireInstanceId(request.params.instanceId);
+      const instance = await getInstance(parts.catalog, projectOf(request), id);
+      return { instance: presentRegisteredInstance(instance) };
+    },
+  );
+}
+
+function addChecks(app: ApiApp, parts: ApiParts): void {
+  app.post(
+    '/instances/check',
+    {
+      schema: {
+        operationId: 'checkServer',
+        description: 'Tests a connection without registering anything.',
+        tags,
+        params: PathSchema,
+        body: refTo(ServerAddressSchema),
+        response: { 200: refTo(ConnectionCheckSchema), ...errorAnswers },
+      },
+    },
+    async (request) => presentCheck(await checkServer(parts, readAddress(request.body))),
+  );
+  app.post(
+    '/instances/:instanceId/check',
+    {
+      schema: {
+        operationId: 'checkInstance',
+        tags,
+        params: InstancePathSchema,
+        response: { 200: refTo(ConnectionCheckSchema), ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const id = requireInstanceId(request.params.instanceId);
+      return presentCheck(await checkInstance(parts, projectOf(request), id));
+    },
+  );
+}
+
+function readAddress(body: ServerAddressWire): ServerAddress {
+  if (body.url !== undefined) return { kind: 'url', url: body.url };
+  const { engine, host, user } = body;
+  if (engine === undefined || host === undefined || user === undefined) {
+    throw new CairnError('invalid', 'either url, or engine, host and user must be given');
+  }
+  const password = body.password ?? null;
+  return {
+    kind: 'connection',
+    engine,
+    connection: {
+      host,
+      port: body.port ?? defaultPorts[engine],
+      database: body.database ?? defaultDatabases[engine],
+      user,
+      password: password === null ? null : new Secret(password),
+      tls: body.sslmode ?? 'prefer',
+      tlsCaPem: body.ca ?? null,
+    },
+  };
+}
+
+function contextOf(request: FastifyRequest) {
+  return { language: readLanguage(request.headers['x-language']), requestId: request.id };
+}

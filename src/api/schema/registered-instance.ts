@@ -1,0 +1,111 @@
+// Cairn's own view of an instance, and how one is registered.
+import type { Static } from 'typebox';
+import { Type } from 'typebox';
+import { engines } from '../../model/engine-kind.ts';
+import { tlsModes } from '../../model/instance.ts';
+import { named, nullable, refTo, refusedAs, words } from './define.ts';
+import { FindingSchema } from './error.ts';
+import { pagingQuery } from './paging.ts';
+
+const server = {
+  url: Type.Optional(
+    Type.String({
+      maxLength: 4096,
+      examples: ['postgres://user:password@db.example.com:5432/postgres?sslmode=require'],
+    }),
+  ),
+  engine: Type.Optional(words(engines)),
+  host: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+  port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+  user: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+  password: Type.Optional(nullable(Type.String({ maxLength: 1024 }))),
+  database: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+  sslmode: Type.Optional(words(tlsModes)),
+  ca: Type.Optional(nullable(Type.String({ maxLength: 65_536, description: 'PEM' }))),
+};
+
+export const ServerAddressSchema = named(
+  'ServerAddress',
+  Type.Object(server, { description: 'Either url, or engine, host and user' }),
+);
+export type ServerAddressWire = Static<typeof ServerAddressSchema>;
+
+export const RegisterInstanceRequestSchema = named(
+  'RegisterInstanceRequest',
+  Type.Object({
+    name: Type.String({
+      pattern: '^[A-Za-z][A-Za-z0-9_-]{3,63}$',
+      ...refusedAs('instance-name-invalid'),
+    }),
+    ...server,
+  }),
+);
+export type RegisterInstanceRequest = Static<typeof RegisterInstanceRequestSchema>;
+
+export const RegisteredInstanceSchema = named(
+  'RegisteredInstance',
+  Type.Object({
+    id: Type.String(),
+    name: Type.String(),
+    engine: words(engines),
+    status: words(['building', 'active', 'create-failed']),
+    failure_reason: nullable(Type.String()),
+    host: nullable(Type.String()),
+    port: nullable(Type.Integer()),
+    database: nullable(Type.String()),
+    user: nullable(Type.String()),
+    sslmode: nullable(words(tlsModes)),
+    server_version: nullable(Type.String()),
+    system_identifier: nullable(Type.String()),
+    managed: Type.Boolean({ description: 'Cairn started this server itself, after a restore' }),
+    pool: Type.String(),
+    created: Type.String(),
+    updated: Type.String(),
+  }),
+);
+export type RegisteredInstanceWire = Static<typeof RegisteredInstanceSchema>;
+
+export const RegisteredInstanceResponseSchema = named(
+  'RegisteredInstanceResponse',
+  Type.Object({ instance: refTo(RegisteredInstanceSchema) }),
+);
+
+export const RegisterInstanceResponseSchema = named(
+  'RegisterInstanceResponse',
+  Type.Object({
+    instance: refTo(RegisteredInstanceSchema),
+    findings: Type.Array(refTo(FindingSchema)),
+  }),
+);
+export type RegisterInstanceResponse = Static<typeof RegisterInstanceResponseSchema>;
+
+export const ListRegisteredQuerySchema = Type.Object({
+  name: Type.Optional(Type.String()),
+  ...pagingQuery,
+});
+
+export const RegisteredInstanceListSchema = named(
+  'RegisteredInstanceList',
+  Type.Object({
+    instances: Type.Array(refTo(RegisteredInstanceSchema)),
+    total_count: Type.Integer(),
+  }),
+);
+export type RegisteredInstanceListWire = Static<typeof RegisteredInstanceListSchema>;
+
+export const ConnectionCheckSchema = named(
+  'ConnectionCheck',
+  Type.Object({
+    ready: Type.Boolean({ description: 'Nothing blocks a backup' }),
+    server: nullable(
+      Type.Object({
+        server_version: Type.String(),
+        major_version: Type.String(),
+        system_identifier: Type.String(),
+        size_bytes: Type.Integer(),
+      }),
+    ),
+    findings: Type.Array(refTo(FindingSchema)),
+  }),
+);
+export type ConnectionCheckWire = Static<typeof ConnectionCheckSchema>;

@@ -1,0 +1,257 @@
+// A server on an empty SQLite catalog with one user, one project and a database driver that says
+// what a test wants. Requests go through Fastify's inject: everything but the socket is real.
+import type { LightMyRequestResponse } from 'fastify';
+import type { ApiApp, ApiParts } from '../../src/api/api-parts.ts';
+import { createApiServer } from '../../src/api/server.ts';
+import type { Catalog, User } from '../../src/catalog/catalog.ts';
+import type { EngineDriver, Finding, ServerInspection } from '../../src/engines/engine.ts';
+import type { Backup } from '../../src/model/backup.ts';
+import { CairnError } from '../../src/model/errors.ts';
+import type { UserId } from '../../src/model/ids.ts';
+import type { Connection, Instance } from '../../src/model/instance.ts';
+import { Secret } from '../../src/model/secret.ts';
+import { domainNameSetting } from '../../src/operations/identity/bootstrap-identity.ts';
+import { issueToken } from '../../src/operations/identity/issue-token.ts';
+import { hashPassword } from '../../src/operations/identity/passwords.ts';
+import type { Logger } from '../../src/platform/logger.ts';
+import { silentLogger } from '../../src/platform/logger.ts';
+import { systemRandom } from '../../src/platform/random.ts';
+import {
+  openFreshSqlite,
+  someBackupId,
+  someInstanceId,
+  someJobId,
+  testProjectId,
+} from '../fixtures/catalogs.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
+import type { Keys } from './sign-request.ts';
+
+export const password = 'a-password-nobody-should-see';
+export const keys: Keys = { accessKey: 'AKCAIRNTEST', secretKey: 'a-secret-key-nobody-should-see' };
+export const projectId = testProjectId;
+
+export type Call = {
+  readonly body?: unknown;
+  /** Sent as it is. */
+  readonly payload?: string | Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Null: no login. */
+  readonly token?: string | null;
+};
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD' | 'OPTIONS' | 'PATCH';
+
+export type ApiScene = {
+  readonly app: ApiApp;
+  readonly parts: ApiParts;
+  readonly catalog: Catalog;
+  readonly clock: ManualClock;
+  readonly user: User;
+  readonly token: string;
+  readonly driver: FakeDriver;
+  call(method: Method, url: string, call?: Call): Promise<LightMyRequestResponse>;
+  /** `/backups` → `/v3/<project>/backups` */
+  rds(path: string): string;
+  cairn(path: string): string;
+  addInstance(changes?: Partial<Instance>): Promise<Instance>;
+  addBackup(instance: Instance, changes?: Partial<Backup>): Promise<Backup>;
+  [Symbol.asyncDispose](): Promise<void>;
+};
+
+export async function openApiScene(options: { readonly log?: Logger } = {}): Promise<ApiScene> {
+  const clock = new ManualClock();
+  const fresh = await openFreshSqlite({ clock });
+  const { catalog } = fresh;
+  const user = await addUser(catalog);
+  const driver = new FakeDriver();
+  const parts: ApiParts = {
+    catalog,
+    engines: { postgresql: driver },
+    clock,
+    random: systemRandom,
+    log: options.log ?? silentLogger,
+    publicUrl: null,
+  };
+  const app = createApiServer(parts);
+  await app.ready();
+  const issued = await issueToken(
+    parts,
+    { kind: 'password', user: { kind: 'id', id: user.id }, password: new Secret(password) },
+    { kind: 'project-id', id: projectId },
+  );
+  const token = issued.text.reveal();
+  return {
+    ...{ app, parts, catalog, clock, user, token, driver },
+    call: (method, url, call = {}) => inject(app, method, url, { token, ...call }),
+    rds: (path) => `/v3/${projectId}${path}`,
+    cairn: (path) => `/cairn/v1/${projectId}${path}`,
+    addInstance: (changes) => addInstance(catalog, clock, changes),
+    addBackup: (instance, changes) => addBackup(catalog, clock, instance, changes),
+    async [Symbol.asyncDispose]() {
+      await app.close();
+      await fresh[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function inject(app: ApiApp, method: Method, url: string, call: Call) {
+  const { body, payload, headers = {}, token } = call;
+  return app.inject({
+    method,
+    url,
+    headers: {
+      ...(token ? { 'x-auth-token': token } : {}),
+      ...(body === undefined && payload === undefined
+        ? {}
+        : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(payload !== undefined ? { payload } : {}),
+    ...(body !== undefined ? { payload: JSON.stringify(body) } : {}),
+  });
+}
+
+async function addUser(catalog: Catalog): Promise<User> {
+  const user: User = {
+    id: 'fedcba9876543210fedcba9876543210' as UserId,
+    name: 'admin',
+    domainId: 'default',
+    domainName: 'acme',
+    passwordHash: await hashPassword(new Secret(password), systemRandom),
+  };
+  await catalog.settings.ensure(domainNameSetting, user.domainName);
+  await catalog.identity.insertUser(user);
+  const secretKey = new Secret(keys.secretKey);
+  await catalog.identity.insertAccessKey({
+    accessKey: keys.accessKey,
+    secretKey,
+    userId: user.id,
+  });
+  return user;
+}
+
+let names = 0;
+
+async function addInstance(
+  catalog: Catalog,
+  clock: ManualClock,
+  changes: Partial<Instance> = {},
+): Promise<Instance> {
+  const instance: Instance = {
+    id: someInstanceId(),
+    projectId,
+    name: `instance-${++names}`,
+    engine: 'postgresql',
+    state: { status: 'active' },
+    connection: someConnection(),
+    serverVersion: '16.4',
+    systemIdentifier: '7300000000000000001',
+    managed: null,
+    pool: 'default',
+    createdAt: clock.now(),
+    updatedAt: clock.now(),
+    ...changes,
+  };
+  await catalog.instances.insert(instance);
+  return instance;
+}
+
+async function addBackup(
+  catalog: Catalog,
+  clock: ManualClock,
+  instance: Instance,
+  changes: Partial<Backup> = {},
+): Promise<Backup> {
+  const backup: Backup = {
+    id: someBackupId(),
+    projectId,
+    instanceId: instance.id,
+    instanceName: instance.name,
+    engine: instance.engine,
+    serverVersion: instance.serverVersion ?? '16.4',
+    name: `backup-${++names}`,
+    description: '',
+    type: 'manual',
+    databases: [],
+    jobId: someJobId(),
+    startedAt: clock.now(),
+    state: {
+      status: 'completed',
+      endedAt: clock.now(),
+      totals: { fileCount: 3, logicalBytes: 2_869_249, newBytes: 1000, storedBytes: 500 },
+      startPosition: { engine: 'postgresql', timeline: 1, lsn: 0x3000028n },
+      stopPosition: { engine: 'postgresql', timeline: 1, lsn: 0x3000100n },
+    },
+    ...changes,
+  };
+  await catalog.backups.insert(backup);
+  return backup;
+}
+
+export function someConnection(): Connection {
+  return {
+    host: 'db.example.com',
+    port: 5433,
+    database: 'postgres',
+    user: 'backup',
+    password: new Secret(password),
+    tls: 'require',
+    tlsCaPem: null,
+  };
+}
+
+export const warning: Finding = {
+  check: 'wal_compression',
+  severity: 'warning',
+  message: 'wal_compression is off',
+  hint: 'switch it on',
+};
+export const blocking: Finding = {
+  check: 'wal_level',
+  severity: 'blocking',
+  message: 'wal_level is minimal',
+  hint: 'set wal_level to replica and restart',
+};
+
+/** Inspects as told; nothing that an API process must not do is there to be called. */
+export class FakeDriver implements EngineDriver {
+  readonly engine = 'postgresql';
+  readonly capabilities = { partialByDatabase: false, restoreToFolder: true };
+  readonly seen: Connection[] = [];
+  answer: Partial<ServerInspection> | CairnError = {};
+
+  parseUrl(url: string): Connection {
+    const { hostname, port, username, pathname, password: secret } = new URL(url);
+    return {
+      host: hostname,
+      port: Number(port || 5432),
+      database: pathname.slice(1) || 'postgres',
+      user: username,
+      password: secret === '' ? null : new Secret(secret),
+      tls: 'prefer',
+      tlsCaPem: null,
+    };
+  }
+
+  async inspect(connection: Connection): Promise<ServerInspection> {
+    this.seen.push(connection);
+    if (this.answer instanceof CairnError) throw this.answer;
+    return {
+      serverVersion: '16.4',
+      majorVersion: '16',
+      systemIdentifier: '7300000000000000001',
+      sizeBytes: 1_000_000,
+      findings: [warning],
+      ...this.answer,
+    };
+  }
+
+  takeBaseBackup = neverHere;
+  restoreFolder = neverHere;
+  startRestored = neverHere;
+  findServerBinaries = neverHere;
+  stopManaged = neverHere;
+}
+
+async function neverHere(): Promise<never> {
+  throw new Error('an API process never calls this');
+}
