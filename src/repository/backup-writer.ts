@@ -251,7 +251,7 @@ export class BackupWriter implements RepositoryWriter {
     for (const segment of batch.segments) {
       const { file, pageBytes } = segment;
       const end = segment.offsetBytes + segment.lengthBytes;
-      file.draft ??= new PartDraft(known.get(segment) ?? null, pageBytes);
+      file.draft ??= beginPart(segment, known.get(segment) ?? null);
       for (let at = segment.offsetBytes; at < end; at += pageBytes, page++) {
         const fate = compared.fates[page];
         if (fate === pageFates.hole) file.draft.addHole();
@@ -321,6 +321,12 @@ export class BackupWriter implements RepositoryWriter {
     });
     return { map: indexOf(this.#mapIndex, map.name), frame: prior.frame, packs };
   }
+}
+
+function beginPart({ file, firstPage }: Segment, prior: MapPart | null): PartDraft {
+  const { size, page } = file.entry;
+  const pagesLeft = Math.ceil(size / page) - firstPage;
+  return new PartDraft(prior, page, Math.min(partPagesMax, pagesLeft));
 }
 
 function indexOf(index: Map<string, number>, name: string): number {

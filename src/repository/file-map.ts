@@ -43,9 +43,14 @@ export type PageLocation = {
 export class MapPartBuilder {
   readonly #packs = new Map<string, number>();
   readonly #extents: Array<Extent & { pageCount: number }> = [];
-  readonly #digests = new Uint8Array(partPagesMax * digestBytes);
-  readonly #holes = new Uint8Array(partPagesMax);
+  readonly #digests: Uint8Array;
+  readonly #holes: Uint8Array;
   #pageCount = 0;
+
+  constructor(pagesMax: number) {
+    this.#digests = new Uint8Array(pagesMax * digestBytes);
+    this.#holes = new Uint8Array(pagesMax);
+  }
 
   get pageCount(): number {
     return this.#pageCount;

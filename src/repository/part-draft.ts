@@ -3,21 +3,24 @@
 import { assert } from '../model/assert.ts';
 import type { MapPart, PageLocation } from './file-map.ts';
 import { locatePages, MapPartBuilder } from './file-map.ts';
-import { digestBytes, partPagesMax } from './format.ts';
+import { digestBytes } from './format.ts';
 import { pageFates, priors } from './pages.ts';
 
 export class PartDraft {
   readonly #prior: MapPart | null;
   readonly #pageBytes: number;
-  readonly #fates = new Uint8Array(partPagesMax);
-  readonly #digests = new Uint8Array(partPagesMax * digestBytes);
+  readonly #fates: Uint8Array;
+  readonly #digests: Uint8Array;
   readonly #places: PageLocation[] = [];
   #pageCount = 0;
   #changed = false;
 
-  constructor(prior: MapPart | null, pageBytes: number) {
+  /** `pagesMax`: as many pages as will come. */
+  constructor(prior: MapPart | null, pageBytes: number, pagesMax: number) {
     this.#prior = prior;
     this.#pageBytes = pageBytes;
+    this.#fates = new Uint8Array(pagesMax);
+    this.#digests = new Uint8Array(pagesMax * digestBytes);
   }
 
   get pageCount(): number {
@@ -47,7 +50,7 @@ export class PartDraft {
   }
 
   build(): MapPart {
-    const builder = new MapPartBuilder();
+    const builder = new MapPartBuilder(this.#pageCount);
     const old = this.#prior ? locatePages(this.#prior, this.#pageBytes) : null;
     let fresh = 0;
     for (let page = 0; page < this.#pageCount; page++) {
