@@ -1,5 +1,6 @@
-// Measures first backup, unchanged backup, backups after 1 % of the rows changed (at random, and side by side) and
-// restore, on a generated database, and in the same run `pg_basebackup -Ft | zstd` beside it. Prints JSON.
+// Measures first backup, unchanged backup, backups after 1 % of the rows changed (at random, and
+// side by side) and restore, on a generated database, and in the same run `pg_basebackup -Ft |
+// zstd` beside it. Prints JSON.
 //
 //   npm run bench:backup -- --size-mb 1000 --rounds 3
 import { spawnSync } from 'node:child_process';

@@ -1,5 +1,5 @@
-// One measured step in a process of its own, so that time, CPU and peak memory are those of the step alone.
-// Arguments: one JSON object. Prints one JSON object.
+// One measured step in a process of its own, so that time, CPU and peak memory are those of the
+// step alone. Arguments: one JSON object. Prints one JSON object.
 
 import { createPostgresqlDriver } from '../src/engines/postgresql/driver.ts';
 import type { BackupId, InstanceId, ProjectId } from '../src/model/ids.ts';

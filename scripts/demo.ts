@@ -1,6 +1,7 @@
-// The whole story in about a minute: a PostgreSQL 18 with data, a backup by one API call, a second one after a
-// small change, a restore to a new running server, and the proof that both hold the same. Everything is real: the
-// service is `cairn serve`, the calls are HTTP. DEMO_ONCE=1 leaves after the report, with 0 only if all agree.
+// The whole story in about a minute: a PostgreSQL 18 with data, a backup by one API call, a second
+// one after a small change, a restore to a new running server, and the proof that both hold the
+// same. Everything is real: the service is `cairn serve`, the calls are HTTP. DEMO_ONCE=1 leaves
+// after the report, with 0 only if all agree.
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';

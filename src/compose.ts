@@ -1,11 +1,12 @@
-// The only place where parts are put together, by hand, top to bottom. Three programs come out of it: `serve`
-// (API and supervised workers), `worker` (jobs) and the folder restore, which needs neither of them.
+// The only place where parts are put together, by hand, top to bottom. Three programs come out of
+// it: `serve` (API and supervised workers), `worker` (jobs) and the folder restore, which needs
+// neither of them.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createApiServer } from './api/server.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openCatalog } from './catalog/open-catalog.ts';
-import type { Program, ServeReady } from './cli/program.ts';
+import type { LocalActions, ServeReady } from './cli/program.ts';
 import type { Config, Environment } from './config/config.ts';
 import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
@@ -45,24 +46,22 @@ type Ground = {
   readonly repository: Repository;
 };
 
-export function createProgram(environment: Environment): Program {
+export function createLocalActions(environment: Environment): LocalActions {
   return {
-    environment,
     serve: (config, options) => serve(config, environment, options),
     worker: runWorker,
     restoreToFolder: restoreWithoutService,
-    readMasterKey: async (config) => await findMasterKey(config),
+    readMasterKey: findMasterKey,
     checkCatalog,
     checkStorage,
     engines: createEngines,
-    clock,
   };
 }
 
 async function serve(
   config: Config,
   environment: Environment,
-  options: Parameters<Program['serve']>[1],
+  options: Parameters<LocalActions['serve']>[1],
 ): Promise<void> {
   const ground = await openGround(config, 'serve');
   const { catalog, engines, log, repository } = ground;
@@ -107,7 +106,10 @@ function superviseWorkers(ground: Ground, environment: Environment, count: numbe
   });
 }
 
-async function runWorker(config: Config, options: Parameters<Program['worker']>[1]): Promise<void> {
+async function runWorker(
+  config: Config,
+  options: Parameters<LocalActions['worker']>[1],
+): Promise<void> {
   const ground = await openGround(config, 'worker');
   const { catalog, log, repository } = ground;
   try {
@@ -133,8 +135,8 @@ async function runWorker(config: Config, options: Parameters<Program['worker']>[
 
 async function restoreWithoutService(
   config: Config,
-  request: Parameters<Program['restoreToFolder']>[1],
-): ReturnType<Program['restoreToFolder']> {
+  request: Parameters<LocalActions['restoreToFolder']>[1],
+): ReturnType<LocalActions['restoreToFolder']> {
   const log = silentLogger;
   const masterKey = await findMasterKey(config);
   const storage = await openStorage(config.storageUrl);
@@ -202,8 +204,8 @@ async function openStorage(url: string): Promise<Storage> {
 }
 
 /**
- * Servers that a restore starts run as another user when we are root, so the folders above theirs can be passed
- * through (but not listed); what is private inside is private by its own mode.
+ * Servers that a restore starts run as another user when we are root, so the folders above theirs
+ * can be passed through (but not listed); what is private inside is private by its own mode.
  */
 async function makeDataDir({ dataDir, serversDir }: Config): Promise<void> {
   const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
@@ -233,7 +235,10 @@ async function findMasterKey(config: Config): Promise<MasterKey> {
   });
 }
 
-/** The credentials are written before the catalog commits: there is never an administrator nobody knows. */
+/**
+ * The credentials are written before the catalog commits: there is never an administrator nobody
+ * knows.
+ */
 async function writeCredentials(
   { catalog, config }: Ground,
   path: string,

@@ -1,4 +1,5 @@
-// Looks at everything that a service on this machine needs, and says what to do about what is missing.
+// Looks at everything that a service on this machine needs, and says what to do about what is
+// missing.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -43,6 +44,7 @@ async function examine(
   options: CommonOptions,
   program: Program,
 ): Promise<readonly Diagnosis[]> {
+  const local = await program.local();
   const diagnoses: Diagnosis[] = [
     { check: 'Node', verdict: 'ok', text: process.version, hint: null },
   ];
@@ -54,16 +56,16 @@ async function examine(
     return `${config.dataDir} (mode ${(mode & 0o777).toString(8)})`;
   });
   await attempt('master key', async () => {
-    const key = await program.readMasterKey(config);
+    const key = await local.readMasterKey(config);
     if (!config.masterKey) await assertPrivate(join(config.dataDir, 'master.key'));
     return `id ${key.id}`;
   });
   await attempt('catalog', async () => {
-    await program.checkCatalog(config);
+    await local.checkCatalog(config);
     return 'answers';
   });
-  await attempt('storage', async () => `${await program.checkStorage(config)} holds a repository`);
-  const driver = program.engines(config).postgresql;
+  await attempt('storage', async () => `${await local.checkStorage(config)} holds a repository`);
+  const driver = local.engines(config).postgresql;
   for (const version of driver ? versionsLookedFor : []) {
     const work = async (): Promise<string> => (await driver?.findServerBinaries(version)) ?? '';
     diagnoses.push(await diagnose(`PostgreSQL ${version} binaries`, 'warning', work));

@@ -12,7 +12,7 @@ export function addKeyCommands(root: Command, program: Program, output: Output):
     .description('print the recovery kit: what is needed to restore on an empty machine');
   withCommon(command).action(async (options: CommonOptions) => {
     const config = loadConfig({ dataDir: options.data }, program.environment);
-    const key = await program.readMasterKey(config);
+    const key = await (await program.local()).readMasterKey(config);
     const { storageUrl } = config;
     if (options.json) {
       const record = { storage: storageUrl, master_key_id: key.id, master_key: key.reveal() };

@@ -1,5 +1,5 @@
-// What the command line prints. Answers go to standard output, everything else to standard error, so that
-// `cairn … --json | jq` works while a progress bar runs.
+// What the command line prints. Answers go to standard output, everything else to standard error,
+// so that `cairn … --json | jq` works while a progress bar runs.
 import { SingleBar } from 'cli-progress';
 import { formatBytes } from '../model/units.ts';
 

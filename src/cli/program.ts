@@ -1,6 +1,7 @@
-// The command line: every operation, a table for people or `--json` for programs, real exit codes. Commands that
-// ask the service go through the HTTP API like every other client; `serve`, `worker`, `restore --to`, `doctor`
-// and `key export` work on this machine and get their parts from `compose.ts`.
+// The command line: every operation, a table for people or `--json` for programs, real exit codes.
+// Commands that ask the service go through the HTTP API like every other client; `serve`, `worker`,
+// `restore --to`, `doctor` and `key export` work on this machine and get their parts from
+// `compose.ts`.
 import { Command, CommanderError } from 'commander';
 import type { Config, Environment } from '../config/config.ts';
 import { toCairnError } from '../model/errors.ts';
@@ -29,10 +30,15 @@ export type ServeReady = {
   readonly madeCredentials: boolean;
 };
 
-/** What `compose.ts` hands in. */
 export type Program = {
   readonly environment: Environment;
   readonly clock: Clock;
+  /** Loaded on demand: commands that only ask the service start three times as fast without it. */
+  local(): Promise<LocalActions>;
+};
+
+/** What works on this machine; `compose.ts` hands it in. */
+export type LocalActions = {
   serve(
     config: Config,
     options: {

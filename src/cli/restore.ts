@@ -52,11 +52,12 @@ async function restoreFolder(
   const backupId = parseBackupId(options.backup);
   if (!backupId) throw new CairnError('invalid', `${options.backup} is not a backup id`);
   const config = loadConfig({ dataDir: options.data }, program.environment);
+  const local = await program.local();
   const beganMs = program.clock.monotonicMs();
   const progress = output.progress();
   let sizeBytes = 0;
   try {
-    const result = await program.restoreToFolder(config, {
+    const result = await local.restoreToFolder(config, {
       backupId,
       targetDir: resolve(targetDir),
       tablespaceDirs: parseTablespaces(options.tablespace ?? []),

@@ -17,7 +17,8 @@ export function addServeCommand(root: Command, program: Program, output: Output)
     .action(async (options: { data?: string; listen?: string; workers: number }) => {
       const overrides = { dataDir: options.data, listen: options.listen };
       const config = loadConfig(overrides, program.environment);
-      await program.serve(config, {
+      const local = await program.local();
+      await local.serve(config, {
         workers: options.workers,
         signal: shutdownSignal(),
         onReady: ({ endpoint, credentials, madeCredentials }) => {

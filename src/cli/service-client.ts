@@ -1,5 +1,5 @@
-// Talks to a Cairn service over HTTP with the credentials of `credentials.json`: logs in for a token once per
-// command, turns error answers back into errors of the closed list.
+// Talks to a Cairn service over HTTP with the credentials of `credentials.json`: logs in for a
+// token once per command, turns error answers back into errors of the closed list.
 import { readFile } from 'node:fs/promises';
 import type { Environment } from '../config/config.ts';
 import { credentialsPath } from '../config/config.ts';

@@ -13,7 +13,8 @@ export function addWorkerCommand(root: Command, program: Program, output: Output
     .option('--owner <NAME>', 'name of this worker; a supervisor gives it')
     .action(async (options: { data?: string; pool?: string[]; owner?: string }) => {
       const config = loadConfig({ dataDir: options.data }, program.environment);
-      await program.worker(config, {
+      const local = await program.local();
+      await local.worker(config, {
         pools: options.pool ?? [],
         owner: options.owner ?? null,
         signal: shutdownSignal(),

@@ -1,4 +1,5 @@
-// One schema, one loader: nobody else reads the environment. Every setting has a default that suits one machine.
+// One schema, one loader: nobody else reads the environment. Every setting has a default that suits
+// one machine.
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CairnError } from '../model/errors.ts';

@@ -1,11 +1,13 @@
-// The door to the database engines: interfaces only. The list of engines is one record in `compose.ts`.
+// The door to the database engines: interfaces only. The list of engines is one record in
+// `compose.ts`.
 //
-// A base backup is *pushed*: the driver parses the server's stream and hands every directory, file and piece
-// of content to a `FileSink` in stream order. Pushing views of the socket's own buffers keeps the hot path
-// free of copies; `write` answers with a promise only when the sink wants the driver to wait.
+// A base backup is *pushed*: the driver parses the server's stream and hands every directory, file
+// and piece of content to a `FileSink` in stream order. Pushing views of the socket's own buffers
+// keeps the hot path free of copies; `write` answers with a promise only when the sink wants the
+// driver to wait.
 //
-// A restore is *pulled through* a `FileSource`: the driver decides where each file belongs and what to do
-// around it, the source (the repository's reader) writes the bytes.
+// A restore is *pulled through* a `FileSource`: the driver decides where each file belongs and what
+// to do around it, the source (the repository's reader) writes the bytes.
 import type { Engine } from '../model/engine-kind.ts';
 import type { Connection, ManagedServer } from '../model/instance.ts';
 import type { LogPosition } from '../model/log-position.ts';
@@ -40,7 +42,10 @@ export type ServerInspection = {
   readonly findings: readonly Finding[];
 };
 
-/** Engine facts that a restore needs and only the engine understands; kept in the manifest as they are. */
+/**
+ * Engine facts that a restore needs and only the engine understands; kept in the manifest as they
+ * are.
+ */
 export type EngineNotes = Readonly<Record<string, unknown>>;
 
 export type FileMeta = {
@@ -103,8 +108,8 @@ export interface FileSource {
   /** The whole content of one small file (at most 64 MiB). @throws not-found, repository-damaged */
   read(path: string, signal: AbortSignal): Promise<Buffer>;
   /**
-   * Writes the files (created exclusively, parents exist) with their sizes, modes and times, every page
-   * authenticated and its digest compared; durable when it answers.
+   * Writes the files (created exclusively, parents exist) with their sizes, modes and times, every
+   * page authenticated and its digest compared; durable when it answers.
    * @throws repository-damaged naming the object
    */
   extract(
@@ -117,7 +122,10 @@ export type FolderRestoreOptions = {
   readonly source: FileSource;
   /** Absolute; must not exist or be empty. */
   readonly targetDir: string;
-  /** Where tablespaces go, by their old absolute location or OID; others go beside the target folder. */
+  /**
+   * Where tablespaces go, by their old absolute location or OID; others go beside the target
+   * folder.
+   */
   readonly tablespaceDirs: Readonly<Record<string, string>>;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
@@ -136,7 +144,10 @@ export type ServerStartOptions = {
   readonly source: FileSource;
   /** A new or empty folder that will belong to the server: data, sockets and log lie inside. */
   readonly homeDir: string;
-  /** Where the source instance was reached: user, password and database are those of the backup's roles. */
+  /**
+   * Where the source instance was reached: user, password and database are those of the backup's
+   * roles.
+   */
   readonly sourceConnection: Connection;
   /** 0: any free port. */
   readonly port: number;
@@ -159,8 +170,9 @@ export interface EngineDriver {
   /** `postgres://user:pw@host:5432/db?sslmode=require` → connection. @throws invalid */
   parseUrl(url: string): Connection;
   /**
-   * Connects and looks at everything a backup will need. Findings say what is missing; only a server that
-   * cannot be spoken to at all throws. @throws engine-unreachable, engine-refused (login)
+   * Connects and looks at everything a backup will need. Findings say what is missing; only a
+   * server that cannot be spoken to at all throws. @throws engine-unreachable, engine-refused
+   * (login)
    */
   inspect(connection: Connection, signal: AbortSignal): Promise<ServerInspection>;
   /** @throws engine-unreachable, engine-refused; whatever the sink throws */
@@ -168,11 +180,15 @@ export interface EngineDriver {
   /** @throws invalid when a target folder is not empty, repository-damaged */
   restoreFolder(options: FolderRestoreOptions): Promise<FolderRestoreResult>;
   /**
-   * Restores into `homeDir`, starts the engine's own server there and answers when it accepts queries. On
-   * failure nothing runs and the folder is left for inspection. @throws engine-refused with the server's log
+   * Restores into `homeDir`, starts the engine's own server there and answers when it accepts
+   * queries. On failure nothing runs and the folder is left for inspection. @throws engine-refused
+   * with the server's log
    */
   startRestored(options: ServerStartOptions): Promise<StartedServer>;
-  /** Looks whether this host could start a server of that version. @throws engine-refused naming what to install */
+  /**
+   * Looks whether this host could start a server of that version. @throws engine-refused naming
+   * what to install
+   */
   findServerBinaries(serverVersion: string): Promise<string>;
   /** Stops a server that `startRestored` started; harmless when it is not running. */
   stopManaged(server: ManagedServer, signal: AbortSignal): Promise<void>;

@@ -1,5 +1,5 @@
-// The closed list of what can go wrong. An error here has no HTTP in it: only `api/errors.ts` turns a kind
-// into a status, only `jobs/` into retry or fail, only `cli/` into an exit code.
+// The closed list of what can go wrong. An error here has no HTTP in it: only `api/errors.ts` turns
+// a kind into a status, only `jobs/` into retry or fail, only `cli/` into an exit code.
 import type { ErrorReason } from './error-reasons.ts';
 
 export const errorKinds = [

@@ -1,5 +1,6 @@
-// Ids are opaque to clients. Ours follow the shape that RDS clients have seen for years: 32 lower-case
-// hex digits, two letters for the kind (`in` instance, `br` backup) and two digits for the engine.
+// Ids are opaque to clients. Ours follow the shape that RDS clients have seen for years: 32
+// lower-case hex digits, two letters for the kind (`in` instance, `br` backup) and two digits for
+// the engine.
 import type { Engine } from './engine-kind.ts';
 import { engineDigits } from './engine-kind.ts';
 

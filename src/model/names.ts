@@ -1,5 +1,5 @@
-// What users may call things. The rules are those of the RDS documents; they bind names that a user chose,
-// not those that the service makes.
+// What users may call things. The rules are those of the RDS documents; they bind names that a user
+// chose, not those that the service makes.
 
 const namePattern = /^[A-Za-z][A-Za-z0-9_-]{3,63}$/;
 const descriptionForbidden = /[><!"&'=\r\n]/;

@@ -1,6 +1,6 @@
 /**
- * Runs `work` on every item, at most `limit` at a time, in order of start. After the first failure nothing new is
- * started; the failure is thrown once what runs has ended.
+ * Runs `work` on every item, at most `limit` at a time, in order of start. After the first failure
+ * nothing new is started; the failure is thrown once what runs has ended.
  */
 export async function runBounded<T>(
   items: Iterable<T>,

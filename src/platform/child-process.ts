@@ -17,15 +17,19 @@ export type CommandOptions = {
   /** Run as this user; null for our own. */
   readonly identity?: Identity | null;
   readonly cwd?: string;
-  /** The whole environment of the child: ours is not inherited, so that no secret leaks by accident. */
+  /**
+   * The whole environment of the child: ours is not inherited, so that no secret leaks by accident.
+   */
   readonly env?: Readonly<Record<string, string>>;
 };
 
 const outputCharactersMax = 1_000_000;
 
 /**
- * Runs a program to its end and answers what it printed, whatever its exit code. Output over 1 MB is cut.
- * @throws not-found when there is no such program, cancelled when the signal or the time limit ended it
+ * Runs a program to its end and answers what it printed, whatever its exit code. Output over 1 MB
+ * is cut.
+ * @throws not-found when there is no such program, cancelled when the signal or the time limit
+ * ended it
  */
 export async function runCommand(
   program: string,

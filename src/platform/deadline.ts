@@ -7,8 +7,8 @@ export function deadlineSignal(timeoutMs: number, parent?: AbortSignal): AbortSi
 }
 
 /**
- * Waits for work that cannot be interrupted, but no longer than the signal allows. The work itself may go on;
- * its late failure is not reported.
+ * Waits for work that cannot be interrupted, but no longer than the signal allows. The work itself
+ * may go on; its late failure is not reported.
  */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

@@ -7,8 +7,9 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] a
 export type LogLevel = (typeof logLevels)[number];
 
 /**
- * JSON lines on standard error, so that standard output stays free for answers. Secrets are of class `Secret`,
- * which prints as `***`; the redaction below is the second net, for texts that came in from outside.
+ * JSON lines on standard error, so that standard output stays free for answers. Secrets are of
+ * class `Secret`, which prints as `***`; the redaction below is the second net, for texts that came
+ * in from outside.
  */
 export function createLogger(level: LogLevel, name: string): Logger {
   return pino(

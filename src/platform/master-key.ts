@@ -1,5 +1,6 @@
-// The master key wraps everything secret that Cairn keeps: the repository's data keys and the passwords in the
-// catalog. AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce: fewer than 2^32 wraps per key are expected.
+// The master key wraps everything secret that Cairn keeps: the repository's data keys and the
+// passwords in the catalog. AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce: fewer than
+// 2^32 wraps per key are expected.
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import { CairnError } from '../model/errors.ts';
 
@@ -38,7 +39,9 @@ export class MasterKey {
     return this.#key.toString('hex');
   }
 
-  /** `nonce ‖ ciphertext ‖ tag`; the context (what the bytes are for) is authenticated, not stored. */
+  /**
+   * `nonce ‖ ciphertext ‖ tag`; the context (what the bytes are for) is authenticated, not stored.
+   */
   wrap(plain: Uint8Array, context: string): Buffer {
     const nonce = randomBytes(nonceBytes);
     const cipher = createCipheriv('aes-256-gcm', this.#key, nonce);

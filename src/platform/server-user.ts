@@ -1,5 +1,5 @@
-// Database servers refuse to run as root. When Cairn runs as root, the servers that it starts run as an
-// unprivileged user: the configured one, else `postgres` where it exists, else `nobody`.
+// Database servers refuse to run as root. When Cairn runs as root, the servers that it starts run
+// as an unprivileged user: the configured one, else `postgres` where it exists, else `nobody`.
 import { CairnError } from '../model/errors.ts';
 import type { Identity } from './child-process.ts';
 import { runCommand } from './child-process.ts';

@@ -1,5 +1,5 @@
-// Keeps child processes running: one that dies is started again, with a growing pause when it dies at once.
-// Children hang on an IPC channel, so they notice when we are gone, however we went.
+// Keeps child processes running: one that dies is started again, with a growing pause when it dies
+// at once. Children hang on an IPC channel, so they notice when we are gone, however we went.
 import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import type { Clock } from './clock.ts';

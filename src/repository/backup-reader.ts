@@ -1,4 +1,5 @@
-// Reads one backup: what its manifest says, single small files, and the extraction of many (`extract.ts`).
+// Reads one backup: what its manifest says, single small files, and the extraction of many
+// (`extract.ts`).
 import type { BackupTotals } from '../model/backup.ts';
 import { backupTypes } from '../model/backup.ts';
 import { engines } from '../model/engine-kind.ts';

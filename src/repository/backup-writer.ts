@@ -1,6 +1,7 @@
-// Stores one backup. Files are pushed in (`FileSink`), cut into batches of pages, compared in threads with the
-// previous backup of the instance, and what is fresh goes into packs. Batches are settled in stream order, so
-// that frames fill in stream order and one file map is built at a time. `commit` writes the manifest last.
+// Stores one backup. Files are pushed in (`FileSink`), cut into batches of pages, compared in
+// threads with the previous backup of the instance, and what is fresh goes into packs. Batches are
+// settled in stream order, so that frames fill in stream order and one file map is built at a time.
+// `commit` writes the manifest last.
 //
 //   write → Batcher → [prior digests] → thread: compare → settle → pending frame → thread: seal → PackWriter
 //                                                         └→ PartDraft → MapWriter
@@ -159,7 +160,8 @@ export class BackupWriter implements RepositoryWriter {
     const { storage, log, instanceId, backupId } = this.#parts;
     const signal = AbortSignal.timeout(60_000);
     try {
-      // An attempt that lost its lease after the manifest was written must not take the packs away from it.
+      // An attempt that lost its lease after the manifest was written must not take the packs away
+      // from it.
       for await (const found of storage.list(manifestObject(instanceId, backupId), signal)) {
         if (found) return;
       }
@@ -207,7 +209,10 @@ export class BackupWriter implements RepositoryWriter {
 
   #priorQueue: Promise<unknown> = Promise.resolve();
 
-  /** What the previous backup has for each segment; loaded in stream order, one part of a file at a time. */
+  /**
+   * What the previous backup has for each segment; loaded in stream order, one part of a file at a
+   * time.
+   */
   async #priorParts(batch: Batch<OpenFile>): Promise<PriorParts> {
     const loading = this.#priorQueue.then(async () => {
       const known = new Map<Segment, MapPart | null>();

@@ -1,5 +1,6 @@
-// Cuts the pushed bytes of files into batches for the page threads: up to 1 MiB of whole pages of one or several
-// files, side by side. The one copy of the hot path happens here: from the socket's buffer into the batch.
+// Cuts the pushed bytes of files into batches for the page threads: up to 1 MiB of whole pages of
+// one or several files, side by side. The one copy of the hot path happens here: from the socket's
+// buffer into the batch.
 import { assert } from '../model/assert.ts';
 import type { BufferShelf } from './flow-gate.ts';
 import { frameRawBytesMax, partPagesMax } from './format.ts';

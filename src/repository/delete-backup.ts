@@ -1,6 +1,7 @@
-// Removes one backup. Its manifest goes first: from then on the backup does not exist. Then go the objects of its
-// folder that no other manifest of the instance names. When another manifest cannot be read nobody knows what it
-// needs, so nothing is deleted (rule 4). The caller holds the instance's exclusive lease.
+// Removes one backup. Its manifest goes first: from then on the backup does not exist. Then go the
+// objects of its folder that no other manifest of the instance names. When another manifest cannot
+// be read nobody knows what it needs, so nothing is deleted (rule 4). The caller holds the
+// instance's exclusive lease.
 import { isErrorKind } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import type { ObjectInfo, Storage } from '../storage/storage.ts';

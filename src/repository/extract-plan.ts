@@ -42,7 +42,10 @@ export function* planWindows<Target>(
   if (window.length > 0) yield window;
 }
 
-/** Adds what the unit needs to the work per frame. Answers false when part and file do not fit together. */
+/**
+ * Adds what the unit needs to the work per frame. Answers false when part and file do not fit
+ * together.
+ */
 export function addFrameWork<Target>(
   unit: Unit<Target>,
   part: MapPart,

@@ -1,5 +1,6 @@
-// Writes files out of a backup. A window of file parts is planned at once, so that a frame is read and unsealed
-// once for all the pages that the window takes from it; threads write the pages straight into the files.
+// Writes files out of a backup. A window of file parts is planned at once, so that a frame is read
+// and unsealed once for all the pages that the window takes from it; threads write the pages
+// straight into the files.
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { CairnError } from '../model/errors.ts';

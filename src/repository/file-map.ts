@@ -1,7 +1,7 @@
-// A file map says where every page of one file is. It is cut into parts of at most `partPagesMax` pages, so that
-// neither reading nor writing one needs memory that grows with the file, and so that a part in which nothing
-// changed is shared by the next backup as it stands. A part names its packs itself, which makes it free of the
-// manifest that points to it.
+// A file map says where every page of one file is. It is cut into parts of at most `partPagesMax`
+// pages, so that neither reading nor writing one needs memory that grows with the file, and so that
+// a part in which nothing changed is shared by the next backup as it stands. A part names its packs
+// itself, which makes it free of the manifest that points to it.
 //
 //   varint page count · varint pack count · packs (varint length, UTF-8 name) · varint extent count · extents ·
 //   digests (16 bytes per page that is not a hole, in page order)

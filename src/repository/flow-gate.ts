@@ -1,5 +1,6 @@
-// The bound of the writer's queues: what entered and has not left may not exceed a number. Who would go over it
-// is given a promise to wait for; a failure anywhere reaches everyone who waits or asks.
+// The bound of the writer's queues: what entered and has not left may not exceed a number. Who
+// would go over it is given a promise to wait for; a failure anywhere reaches everyone who waits or
+// asks.
 export class FlowGate {
   readonly #limit: number;
   #inside = 0;
@@ -60,7 +61,10 @@ export class FlowGate {
   }
 }
 
-/** Page-sized buffers go round between the main thread and the page threads instead of being made anew. */
+/**
+ * Page-sized buffers go round between the main thread and the page threads instead of being made
+ * anew.
+ */
 export class BufferShelf {
   readonly #sizeBytes: number;
   readonly #free: ArrayBuffer[] = [];

@@ -1,5 +1,5 @@
-// Format version 1, as `docs/repository-format.md` specifies it: names, constants, and the frame around every
-// sealed object. Packs, map objects and manifests share one container:
+// Format version 1, as `docs/repository-format.md` specifies it: names, constants, and the frame
+// around every sealed object. Packs, map objects and manifests share one container:
 //
 //   header   "CAIRNOBJ" · u16 version · u8 kind · u8 key id length · key id · 16 bytes salt
 //   frames   u32 ciphertext length · u32 raw length · u8 codec · ciphertext · 16 bytes GCM tag, one after another

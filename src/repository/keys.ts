@@ -1,5 +1,6 @@
-// Data keys: one per instance, minted by atomic create-if-absent under a name that two racing writers share, so
-// that both end up with the same key (rule 16). Wrapped by the master key; rotation would add a generation.
+// Data keys: one per instance, minted by atomic create-if-absent under a name that two racing
+// writers share, so that both end up with the same key (rule 16). Wrapped by the master key;
+// rotation would add a generation.
 import { randomBytes } from 'node:crypto';
 import { CairnError, isErrorKind } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';

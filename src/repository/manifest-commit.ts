@@ -1,5 +1,5 @@
-// The last step of a backup: every object that the manifest names is looked up once more (rule 17), made durable,
-// and the manifest is created under its name, which only one attempt can do.
+// The last step of a backup: every object that the manifest names is looked up once more (rule 17),
+// made durable, and the manifest is created under its name, which only one attempt can do.
 import { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import { formatLogPosition } from '../model/log-position.ts';
@@ -31,7 +31,10 @@ export type CommitParts = {
   readonly newBytes: number;
 };
 
-/** @throws conflict when the backup has a manifest already; repository-damaged when a named object is missing */
+/**
+ * @throws conflict when the backup has a manifest already; repository-damaged when a named object
+ * is missing
+ */
 export async function commitManifest(
   facts: BackupFacts,
   parts: CommitParts,

@@ -1,6 +1,6 @@
-// The manifest is the commit point: a backup exists if and only if its manifest does. Frame 0 is the header, the
-// others hold the file table, JSON each. The header carries counts and a hash of the table (rule 6): a manifest
-// whose totals differ from what it lists is refused.
+// The manifest is the commit point: a backup exists if and only if its manifest does. Frame 0 is
+// the header, the others hold the file table, JSON each. The header carries counts and a hash of
+// the table (rule 6): a manifest whose totals differ from what it lists is refused.
 import { createHash } from 'node:crypto';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
@@ -47,7 +47,10 @@ const ManifestHeader = Type.Object({
 });
 export type ManifestHeader = Static<typeof ManifestHeader>;
 
-/** Where one part of a file map is: index into `maps`, frame in it, and the packs (indexes) it needs. */
+/**
+ * Where one part of a file map is: index into `maps`, frame in it, and the packs (indexes) it
+ * needs.
+ */
 const PartReference = Type.Object({ map: Whole, frame: Whole, packs: Type.Array(Whole) });
 export type PartReference = Static<typeof PartReference>;
 

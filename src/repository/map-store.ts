@@ -1,5 +1,6 @@
-// Reads parts of file maps. Map objects are a few megabytes at most and their parts are asked for in nearly the
-// order in which they were written, so whole objects are fetched and the last used ones kept.
+// Reads parts of file maps. Map objects are a few megabytes at most and their parts are asked for
+// in nearly the order in which they were written, so whole objects are fetched and the last used
+// ones kept.
 import type { Storage } from '../storage/storage.ts';
 import type { MapPart } from './file-map.ts';
 import { decodeMapPart } from './file-map.ts';

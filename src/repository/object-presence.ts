@@ -4,7 +4,8 @@ import { damaged } from './format.ts';
 export type ObjectReference = { readonly name: string; readonly size: number };
 
 /**
- * Looks that every object is there with its size: one listing per backup folder, not one request per object.
+ * Looks that every object is there with its size: one listing per backup folder, not one request
+ * per object.
  * @throws repository-damaged naming the first that is not
  */
 export async function assertPresent(

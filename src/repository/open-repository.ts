@@ -42,7 +42,8 @@ type Marker = {
 
 /**
  * Opens the repository in the storage; with an owner, makes it when it is not there.
- * @throws not-found, conflict (another catalog owns it), invalid (wrong master key), repository-damaged
+ * @throws not-found, conflict (another catalog owns it), invalid (wrong master key),
+ * repository-damaged
  */
 export async function openRepository(options: OpenOptions): Promise<Repository> {
   const { storage, masterKey } = options;
@@ -65,7 +66,8 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
   const { storage } = options;
   const keys = new KeyRing(storage, options.masterKey);
   let pool: ThreadPool | null = null;
-  // Threads start with the first backup or restore, not with every command that opens the repository.
+  // Threads start with the first backup or restore, not with every command that opens the
+  // repository.
   const threads = (): ThreadPool => {
     pool ??= new ThreadPool(options.threadCount ?? Math.min(threadsMax, availableParallelism()));
     return pool;

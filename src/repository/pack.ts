@@ -1,5 +1,6 @@
-// Fills packs with frames. Where a frame will lie is known before it is sealed: frames are numbered when they are
-// handed in, sealed in any thread, and written in order. A pack is closed at about `packTargetBytes`.
+// Fills packs with frames. Where a frame will lie is known before it is sealed: frames are numbered
+// when they are handed in, sealed in any thread, and written in order. A pack is closed at about
+// `packTargetBytes`.
 import type { ObjectWriter, Storage } from '../storage/storage.ts';
 import type { BufferShelf, FlowGate } from './flow-gate.ts';
 import { packTargetBytes } from './format.ts';

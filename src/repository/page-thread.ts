@@ -1,5 +1,6 @@
-// Entry of the worker threads that hash, compress, encrypt and decrypt. One message in, one message out; buffers
-// are transferred both ways. Errors travel as plain data, since a class does not survive the crossing.
+// Entry of the worker threads that hash, compress, encrypt and decrypt. One message in, one message
+// out; buffers are transferred both ways. Errors travel as plain data, since a class does not
+// survive the crossing.
 import { parentPort } from 'node:worker_threads';
 import { recordError } from '../model/errors.ts';
 import { comparePages, writePages } from './pages.ts';

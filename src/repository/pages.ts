@@ -1,5 +1,5 @@
-// The page work that runs in threads: digest and compare pages, seal frames, unseal frames and write their pages
-// to files. Pure of pools and messages; `page-thread.ts` calls it.
+// The page work that runs in threads: digest and compare pages, seal frames, unseal frames and
+// write their pages to files. Pure of pools and messages; `page-thread.ts` calls it.
 import { hash } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { damaged, digestBytes } from './format.ts';
@@ -66,7 +66,8 @@ export type PageWrite = {
 };
 
 /**
- * Unseals a frame, compares the digest of every page that is taken from it, writes them where they belong.
+ * Unseals a frame, compares the digest of every page that is taken from it, writes them where they
+ * belong.
  * @throws repository-damaged naming the object; ENOSPC and its like as they come
  */
 export function writePages(

@@ -1,5 +1,6 @@
-// One part of a file map while its pages come in. When nothing in it changed, the previous backup's part is
-// shared as it stands; otherwise a new part mixes references to old pages with the places of fresh ones.
+// One part of a file map while its pages come in. When nothing in it changed, the previous backup's
+// part is shared as it stands; otherwise a new part mixes references to old pages with the places
+// of fresh ones.
 import { assert } from '../model/assert.ts';
 import type { MapPart, PageLocation } from './file-map.ts';
 import { locatePages, MapPartBuilder } from './file-map.ts';

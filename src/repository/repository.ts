@@ -1,13 +1,17 @@
-// The door to the backup store: open it, write a backup, read one, delete one. `docs/repository-format.md` says
-// what lies in storage. Everything is written once; the manifest is the commit point; only `deleteBackup` removes
-// anything, under an exclusive lease of the instance that the caller holds.
+// The door to the backup store: open it, write a backup, read one, delete one.
+// `docs/repository-format.md` says what lies in storage. Everything is written once; the manifest
+// is the commit point; only `deleteBackup` removes anything, under an exclusive lease of the
+// instance that the caller holds.
 import type { BackupTotals, BackupType } from '../model/backup.ts';
 import type { Engine } from '../model/engine-kind.ts';
 import type { BackupId, InstanceId, ProjectId } from '../model/ids.ts';
 import type { LogPosition } from '../model/log-position.ts';
 import type { Logger } from '../platform/logger.ts';
 
-/** What the manifest says of a backup besides its files; the caller knows it when the stream has ended. */
+/**
+ * What the manifest says of a backup besides its files; the caller knows it when the stream has
+ * ended.
+ */
 export type BackupFacts = {
   readonly instance: { readonly name: string; readonly engine: Engine };
   readonly backup: {
@@ -27,7 +31,10 @@ export type BackupFacts = {
     /** Kept as they are. */
     readonly notes: Readonly<Record<string, unknown>>;
   };
-  /** Runs right before the manifest is created: the place to check a lease. Throwing prevents the commit. */
+  /**
+   * Runs right before the manifest is created: the place to check a lease. Throwing prevents the
+   * commit.
+   */
   readonly beforeCommit: () => Promise<void>;
 };
 
@@ -46,7 +53,10 @@ export type StoredDirectory = { readonly path: string; readonly mode: number };
 export interface RepositoryWriter extends AsyncDisposable {
   directory(meta: StoredDirectory): void;
   beginFile(meta: StoredFile): void;
-  /** Copies what it keeps. Answers with a promise when the caller should wait. @throws what failed meanwhile */
+  /**
+   * Copies what it keeps. Answers with a promise when the caller should wait. @throws what failed
+   * meanwhile
+   */
   write(bytes: Uint8Array): undefined | Promise<void>;
   endFile(): void;
   /**
@@ -84,8 +94,9 @@ export interface RepositoryReader {
   /** The whole content of one file of at most 64 MiB. @throws not-found, repository-damaged */
   read(path: string, signal: AbortSignal): Promise<Buffer>;
   /**
-   * Writes files to absolute paths that do not exist yet; every page authenticated and compared with its digest;
-   * durable when it answers. @throws repository-damaged naming the object, storage-full
+   * Writes files to absolute paths that do not exist yet; every page authenticated and compared
+   * with its digest; durable when it answers. @throws repository-damaged naming the object,
+   * storage-full
    */
   extract(
     files: readonly { readonly path: string; readonly targetPath: string }[],
@@ -103,7 +114,10 @@ export interface Repository extends AsyncDisposable {
     backupId: BackupId,
     signal: AbortSignal,
   ): Promise<RepositoryReader>;
-  /** Null when the backup has no manifest, which means that it does not exist. @throws repository-damaged */
+  /**
+   * Null when the backup has no manifest, which means that it does not exist. @throws
+   * repository-damaged
+   */
   findBackup(
     instanceId: InstanceId,
     backupId: BackupId,
@@ -112,8 +126,8 @@ export interface Repository extends AsyncDisposable {
   /** Which instance a backup belongs to, from the storage alone. @throws not-found */
   locateBackup(backupId: BackupId, signal: AbortSignal): Promise<InstanceId>;
   /**
-   * Removes the manifest, then the objects of the backup that no other backup of the instance needs. Safe to
-   * repeat. `assertLease` runs before each batch of deletions.
+   * Removes the manifest, then the objects of the backup that no other backup of the instance
+   * needs. Safe to repeat. `assertLease` runs before each batch of deletions.
    */
   deleteBackup(
     instanceId: InstanceId,

@@ -1,6 +1,7 @@
-// Seal: compress (zstd, RFC 8878) and encrypt (AES-256-GCM, NIST SP 800-38D) one frame. The key belongs to one
-// object alone (HKDF-SHA-256, RFC 5869, from the data key, the object's random salt and its name), so the frame
-// number can be the nonce. Codec, raw length and number are authenticated with the bytes.
+// Seal: compress (zstd, RFC 8878) and encrypt (AES-256-GCM, NIST SP 800-38D) one frame. The key
+// belongs to one object alone (HKDF-SHA-256, RFC 5869, from the data key, the object's random salt
+// and its name), so the frame number can be the nonce. Codec, raw length and number are
+// authenticated with the bytes.
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { codecs, damaged, frameHeadBytes, tagBytes } from './format.ts';

@@ -1,5 +1,6 @@
-// Writes and reads the container of `format.ts`: frames that were sealed elsewhere go in, in order; sealed frames
-// come out by number. Packs, map objects and manifests differ only in what their frames hold.
+// Writes and reads the container of `format.ts`: frames that were sealed elsewhere go in, in order;
+// sealed frames come out by number. Packs, map objects and manifests differ only in what their
+// frames hold.
 import { randomBytes } from 'node:crypto';
 import type { ObjectWriter, Storage } from '../storage/storage.ts';
 import type { ObjectKind } from './format.ts';
@@ -30,7 +31,9 @@ type FrameSpan = {
   readonly rawBytes: number;
 };
 
-/** Collects the frames of one object. The caller sees to their order and hands the bytes to storage. */
+/**
+ * Collects the frames of one object. The caller sees to their order and hands the bytes to storage.
+ */
 export class ObjectEncoder {
   readonly key: Buffer;
   readonly header: Buffer;
@@ -82,7 +85,9 @@ export class ObjectEncoder {
   }
 }
 
-/** Seals small frames one by one and publishes the object: for maps, which come at a walking pace. */
+/**
+ * Seals small frames one by one and publishes the object: for maps, which come at a walking pace.
+ */
 export async function publishFrames(
   writer: ObjectWriter,
   encoder: ObjectEncoder,

@@ -1,5 +1,6 @@
-// A fixed set of worker threads for page work. It queues nothing itself beyond what it is given: callers bound
-// what they have in flight. A thread that dies fails its tasks and every later one: the job ends as a bug.
+// A fixed set of worker threads for page work. It queues nothing itself beyond what it is given:
+// callers bound what they have in flight. A thread that dies fails its tasks and every later one:
+// the job ends as a bug.
 import { Worker } from 'node:worker_threads';
 import type { RecordedError } from '../model/errors.ts';
 import { CairnError } from '../model/errors.ts';

@@ -1,9 +1,10 @@
 // A folder as object storage.
 //
-// An object is written to `tmp/` and enters its final name by `link`, which is atomic and fails when the name is
-// taken: nobody sees half an object and nothing is ever replaced. The fsync of a published object runs behind
-// the writer's back, a few at a time; `flush` waits for them and then for the folders. One barrier before the
-// commit point costs seconds where one per object costs minutes (rules 2 and 31).
+// An object is written to `tmp/` and enters its final name by `link`, which is atomic and fails
+// when the name is taken: nobody sees half an object and nothing is ever replaced. The fsync of a
+// published object runs behind the writer's back, a few at a time; `flush` waits for them and then
+// for the folders. One barrier before the commit point costs seconds where one per object costs
+// minutes (rules 2 and 31).
 import type { FileHandle } from 'node:fs/promises';
 import { link, mkdir, open, readdir, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -136,7 +137,8 @@ export class LocalStorage implements Storage {
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncIterable<ObjectInfo> {
-    // The deepest folder that the prefix names completely; what follows its last `/` filters the names.
+    // The deepest folder that the prefix names completely; what follows its last `/` filters the
+    // names.
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     for await (const name of this.#walk(folder, signal)) {
       if (!name.startsWith(prefix)) continue;

@@ -1,12 +1,14 @@
-// Named byte strings. Names are relative, `/` between parts, each part of `[A-Za-z0-9._-]`, at most 512 bytes.
+// Named byte strings. Names are relative, `/` between parts, each part of `[A-Za-z0-9._-]`, at most
+// 512 bytes.
 //
 // What every implementation promises (held by `test/suites/storage-suite.ts`):
 // - An object is there whole or not at all: nobody ever reads half of one.
 // - What `publish` has answered can be read, and shows up in `list`, at once.
-// - What was published is durable when a `flush` that names it answers; `createExclusive` is durable when it answers.
+// - What was published is durable when a `flush` that names it answers; `createExclusive` is
+//   durable when it answers.
 // - `list` is complete or throws: a failed listing is never "nothing there".
-// - "does not exist" is the `not-found` error; every other failure is `storage-unavailable` or `storage-full`.
-// Implementations do not retry; a wrapper does.
+// - "does not exist" is the `not-found` error; every other failure is `storage-unavailable` or
+//   `storage-full`. Implementations do not retry; a wrapper does.
 
 export type ObjectInfo = { readonly name: string; readonly sizeBytes: number };
 
@@ -35,8 +37,9 @@ export interface Storage {
     signal: AbortSignal,
   ): Promise<'created' | 'exists'>;
   /**
-   * The whole object, or a range of it; a range that reaches past the end throws `repository-damaged`. The buffer
-   * is the caller's and owns its memory: it may be transferred to a thread.
+   * The whole object, or a range of it; a range that reaches past the end throws
+   * `repository-damaged`. The buffer is the caller's and owns its memory: it may be transferred to
+   * a thread.
    */
   read(name: string, range: ByteRange | null, signal: AbortSignal): Promise<Buffer>;
   /** @throws not-found */
