@@ -1,0 +1,103 @@
+// The PostgreSQL driver: puts this folder's parts behind the engine door.
+import { CairnError } from '../../model/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Random } from '../../platform/random.ts';
+import { findServerIdentity } from '../../platform/server-user.ts';
+import type {
+  EngineDriver,
+  FolderRestoreOptions,
+  FolderRestoreResult,
+  ServerStartOptions,
+  StartedServer,
+} from '../engine.ts';
+import { parseNotes } from './backup-notes.ts';
+import { defaultLimits, takeBaseBackup } from './base-backup.ts';
+import { parseConnectionUrl } from './connection-url.ts';
+import { guard } from './driver-errors.ts';
+import { stopManagedServer } from './managed-server.ts';
+import { normalizeTarget, restoreFiles } from './restore.ts';
+import { findServerBinaries, majorOf } from './server-binaries.ts';
+import { inspectServer } from './server-info.ts';
+import { planStartCommands } from './start-commands.ts';
+import { startRestored } from './start-restored.ts';
+
+export type PostgresqlDriverOptions = {
+  /** Folders with server binaries, looked at before the usual ones. */
+  readonly binDirs: readonly string[];
+  /** Who runs restored servers when we are root; null for `postgres`, else `nobody`. */
+  readonly serverUser: string | null;
+  readonly clock: Clock;
+  readonly random: Random;
+};
+
+export function createPostgresqlDriver(options: PostgresqlDriverOptions): EngineDriver {
+  const { clock, random } = options;
+  const findBinaries = async (serverVersion: string): Promise<string> => {
+    const identity = await findServerIdentity(options.serverUser);
+    return await findServerBinaries(serverVersion, { binDirs: options.binDirs, identity });
+  };
+  return {
+    engine: 'postgresql',
+    capabilities: { partialByDatabase: false, restoreToFolder: true },
+    parseUrl: parseConnectionUrl,
+    inspect: (connection, signal) => guard(signal, () => inspectServer(connection, signal)),
+    takeBaseBackup: (connection, backupOptions) =>
+      guard(backupOptions.signal, () =>
+        takeBaseBackup(connection, backupOptions, { clock, random, limits: defaultLimits }),
+      ),
+    restoreFolder: (restoreOptions) =>
+      guard(restoreOptions.signal, () => restoreFolder(restoreOptions, options, findBinaries)),
+    startRestored: (startOptions) =>
+      guard(startOptions.signal, () => startServer(startOptions, options, findBinaries)),
+    findServerBinaries: findBinaries,
+    stopManaged: (server, signal) => guard(signal, () => stopManagedServer(server, clock, signal)),
+  };
+}
+
+type FindBinaries = (serverVersion: string) => Promise<string>;
+
+async function startServer(
+  startOptions: ServerStartOptions,
+  { clock, random, serverUser }: PostgresqlDriverOptions,
+  findBinaries: FindBinaries,
+): Promise<StartedServer> {
+  const identity = await findServerIdentity(serverUser);
+  const binDir = await findBinaries(startOptions.source.serverVersion);
+  return await startRestored(startOptions, { clock, random, identity, binDir });
+}
+
+async function restoreFolder(
+  restoreOptions: FolderRestoreOptions,
+  options: PostgresqlDriverOptions,
+  findBinaries: FindBinaries,
+): Promise<FolderRestoreResult> {
+  const { source, targetDir } = restoreOptions;
+  const dataDir = normalizeTarget(targetDir);
+  const plan = await restoreFiles({
+    ...restoreOptions,
+    tablespaceParentDir: `${dataDir}-tablespaces`,
+  });
+  const paths = new Set(source.files().map((file) => file.path));
+  const tablespaceDirs = plan.tablespaces.map((placed) => placed.targetDir);
+  const isRoot = (await findServerIdentity(options.serverUser)) !== null;
+  return {
+    dataDir,
+    tablespaceDirs,
+    startCommands: planStartCommands({
+      dataDir,
+      tablespaceDirs,
+      major: majorOf(source.serverVersion),
+      binDir: await findBinaries(source.serverVersion).catch(nullWhenMissing),
+      owner: isRoot ? (options.serverUser ?? 'postgres') : null,
+      hasOwnConfig: paths.has('postgresql.conf'),
+      hasOwnHba: paths.has('pg_hba.conf'),
+      signalFiles: ['standby.signal', 'recovery.signal'].filter((name) => paths.has(name)),
+      notes: parseNotes(source.notes),
+    }),
+  };
+}
+
+function nullWhenMissing(error: unknown): null {
+  if (error instanceof CairnError && error.kind === 'engine-refused') return null;
+  throw error;
+}

@@ -1,0 +1,72 @@
+// What to type to start a server by hand on a restored folder (PostgreSQL documentation, chapter
+// "pg_ctl"). Pure. The commands keep the server away from where the backup came from, as
+// `server-config.ts` does for ours.
+import type { PostgresNotes } from './backup-notes.ts';
+import { formatConfig, isolationSettings } from './server-config.ts';
+
+export type StartCommandInput = {
+  readonly dataDir: string;
+  readonly tablespaceDirs: readonly string[];
+  readonly major: string;
+  /** Null when the version is not installed here. */
+  readonly binDir: string | null;
+  /** The user that must own the files; null when that is us. */
+  readonly owner: string | null;
+  readonly hasOwnConfig: boolean;
+  readonly hasOwnHba: boolean;
+  /** `standby.signal` or `recovery.signal`, where the backup holds one. */
+  readonly signalFiles: readonly string[];
+  readonly notes: PostgresNotes;
+};
+
+export function planStartCommands(input: StartCommandInput): string[] {
+  const { dataDir, owner } = input;
+  const prefix = owner === null ? '' : `runuser -u ${quote(owner)} -- `;
+  const binDir = input.binDir ?? `<bin folder of PostgreSQL ${input.major}>`;
+  const program = input.binDir === null ? `'${binDir}'/pg_ctl` : quote(`${binDir}/pg_ctl`);
+  const commands: string[] = [];
+  for (const name of input.signalFiles) commands.push(`rm ${quote(`${dataDir}/${name}`)}`);
+  if (!input.hasOwnConfig) {
+    commands.push(
+      `printf %s ${quote(formatConfig(input.notes))} > ${quotePath(dataDir, 'postgresql.conf')}`,
+    );
+  }
+  if (!input.hasOwnHba) {
+    const line = 'local all all peer\nhost all all 127.0.0.1/32 scram-sha-256\n';
+    commands.push(`printf %s ${quote(line)} > ${quotePath(dataDir, 'pg_hba.conf')}`);
+    commands.push(`touch ${quotePath(dataDir, 'pg_ident.conf')}`);
+  }
+  if (owner !== null) {
+    const folders = [dataDir, ...input.tablespaceDirs].map(quote).join(' ');
+    commands.push(`chown -R ${quote(owner)} ${folders}`);
+  }
+  const log = quote(`${dataDir}/server.log`);
+  const options = quote(serverOptions(input));
+  commands.push(`${prefix}${program} -D ${quote(dataDir)} -l ${log} -o ${options} -w start`);
+  return commands;
+}
+
+/** `pg_ctl -o` hands the text to a shell once more, hence the inner quotes. */
+function serverOptions({ dataDir, major }: StartCommandInput): string {
+  const settings: Record<string, string> = {
+    ...isolationSettings(Number(major)),
+    data_directory: dataDir,
+    hba_file: `${dataDir}/pg_hba.conf`,
+    ident_file: `${dataDir}/pg_ident.conf`,
+    external_pid_file: '',
+    // The old server's folder may not exist here.
+    unix_socket_directories: '/tmp',
+  };
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value === '' ? "''" : quote(value)}`)
+    .join(' ');
+}
+
+function quotePath(folder: string, name: string): string {
+  return quote(`${folder}/${name}`);
+}
+
+/** For a POSIX shell; plain words stay plain. */
+function quote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
