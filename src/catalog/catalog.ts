@@ -1,9 +1,9 @@
-// The catalog: what Cairn knows besides the backups themselves. Kysely queries written once; SQLite and
-// PostgreSQL differ in `dialect.ts` only. Everything that belongs together is written in one transaction:
-// `catalog.transaction(tx => …)`; `tx` has the same record sets as the catalog itself.
+// The catalog: what Cairn knows besides the backups themselves. Kysely queries written once; SQLite
+// and PostgreSQL differ in `dialect.ts` only. Everything that belongs together is written in one
+// transaction: `catalog.transaction(tx => …)`; `tx` has the record sets of the catalog itself.
 //
-// Times are epoch milliseconds, booleans 0/1, JSON is text: the same in both databases. Secrets (passwords of
-// instances, secret keys) are wrapped with the master key before they are written.
+// Times are epoch milliseconds, booleans 0/1, JSON is text: the same in both databases. Secrets
+// (passwords of instances, secret keys) are wrapped with the master key before they are written.
 import type { Backup, BackupState, BackupStatus, BackupType } from '../model/backup.ts';
 import type { RecordedError } from '../model/errors.ts';
 import type { BackupId, InstanceId, JobId, ProjectId, UserId } from '../model/ids.ts';
@@ -76,6 +76,7 @@ export interface InstanceRecords {
   list(filter: InstanceFilter, page: PageRequest): Promise<Page<Instance>>;
   /** Replaces everything but id, project and creation time. @throws not-found */
   update(instance: Instance): Promise<void>;
+  /** @throws not-found */
   setState(id: InstanceId, state: InstanceState, at: Date): Promise<void>;
   delete(id: InstanceId): Promise<void>;
 }
@@ -92,6 +93,7 @@ export type BackupFilter = {
 };
 
 export interface BackupRecords {
+  /** @throws conflict when the name is taken, or another backup of the instance is building */
   insert(backup: Backup): Promise<void>;
   find(projectId: ProjectId, id: BackupId): Promise<Backup | null>;
   /** @throws not-found */
@@ -130,7 +132,10 @@ export type JobFilter = {
 export type ClaimRequest = {
   readonly owner: string;
   readonly pools: readonly string[];
-  /** A job is claimable only while no job of a listed kind runs on the same instance. */
+  /**
+   * A job is claimable only while no job of a listed kind runs, or has been waiting for longer, on
+   * the same instance. Read in both directions. Kinds that are not listed conflict with nothing.
+   */
   readonly conflicts: Readonly<Record<string, readonly string[]>>;
   readonly now: Date;
   readonly leaseExpiresAt: Date;
@@ -152,7 +157,10 @@ export interface JobRecords {
   listOpen(instanceId: InstanceId): Promise<readonly Job[]>;
   /** The oldest claimable job, now running under a new fence; null when there is none. */
   claim(request: ClaimRequest): Promise<Job | null>;
-  /** False when the lease is stale: the worker must stop at once. Says also whether a cancel was asked for. */
+  /**
+   * False when the lease is stale: the worker must stop at once. Says also whether a cancel was
+   * asked for.
+   */
   renew(
     lease: Lease,
     leaseExpiresAt: Date,
@@ -162,16 +170,29 @@ export interface JobRecords {
   assertLease(lease: Lease): Promise<void>;
   /** Ends the attempt for good. @throws conflict when the lease is stale */
   end(lease: Lease, outcome: JobOutcome, at: Date): Promise<void>;
-  /** Gives the job back for another attempt, not before the given time. @throws conflict when stale */
+  /**
+   * Gives the job back for another attempt, not before the given time. @throws conflict when stale
+   */
   retry(lease: Lease, error: RecordedError, notBefore: Date): Promise<void>;
   /**
-   * Jobs whose worker is gone: running with an expired lease, or leased by one of the given dead owners. They
-   * stay as they are; the caller decides on each one under `takeOver`.
+   * Gives the job back as if the attempt had not begun: an orderly stop of the worker costs no
+   * attempt. The fence stays used. @throws conflict when stale
+   */
+  giveBack(lease: Lease, notBefore: Date): Promise<void>;
+  /**
+   * Jobs whose worker is gone: running with an expired lease, or leased by one of the given dead
+   * owners. They stay as they are; the caller decides on each one under `takeOver`.
    */
   listAbandoned(now: Date, deadOwners: readonly string[]): Promise<readonly Job[]>;
-  /** Takes an abandoned job's lease so that exactly one caller decides. Null when another was first. */
+  /**
+   * Takes an abandoned job's lease so that exactly one caller decides. Null when another was first.
+   */
   takeOver(job: Job, owner: string, leaseExpiresAt: Date): Promise<Lease | null>;
-  /** A queued job ends at once as cancelled (true); a running one gets the flag (false). */
+  /**
+   * A queued job ends at once as cancelled (true): the caller marks what it was about, in the same
+   * transaction. A running one gets the flag (false), one that has ended stays as it is (false).
+   * @throws not-found
+   */
   requestCancel(id: JobId, at: Date): Promise<{ ended: boolean }>;
 }
 

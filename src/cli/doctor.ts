@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/config.ts';
-import { toCairnError } from '../model/errors.ts';
+import { CairnError, toCairnError } from '../model/errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import type { CommonOptions } from './options.ts';
 import { withCommon } from './options.ts';
@@ -52,7 +52,12 @@ async function examine(
     diagnoses.push(await diagnose(check, 'failed', work));
   };
   await attempt('data folder', async () => {
-    const { mode } = await stat(config.dataDir);
+    const { mode } = await stat(config.dataDir).catch((cause: NodeJS.ErrnoException) => {
+      throw new CairnError('not-found', `cannot look at ${config.dataDir}: ${cause.code}`, {
+        hint: 'name the data folder of the service with --data; the first serve makes it',
+        cause,
+      });
+    });
     return `${config.dataDir} (mode ${(mode & 0o777).toString(8)})`;
   });
   await attempt('master key', async () => {
@@ -96,5 +101,6 @@ async function diagnose(
 
 async function assertPrivate(path: string): Promise<void> {
   const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0) throw new Error(`${path} can be read by others: chmod 600 ${path}`);
+  if ((mode & 0o077) === 0) return;
+  throw new CairnError('invalid', `${path} can be read by others`, { hint: `chmod 600 ${path}` });
 }

@@ -4,6 +4,7 @@
 // `compose.ts`.
 import { Command, CommanderError } from 'commander';
 import type { Config, Environment } from '../config/config.ts';
+import type { CairnError } from '../model/errors.ts';
 import { toCairnError } from '../model/errors.ts';
 import type { EngineDrivers } from '../operations/parts.ts';
 import type {
@@ -21,6 +22,7 @@ import { addKeyCommands } from './key.ts';
 import type { Output } from './output.ts';
 import { addRestoreCommand } from './restore.ts';
 import { addServeCommand } from './serve.ts';
+import { ServiceError } from './service-client.ts';
 import { addWorkerCommand } from './worker.ts';
 
 export type ServeReady = {
@@ -98,18 +100,29 @@ export async function runCommandLine(
   }
 }
 
+/** What was looked at when a server was refused: the reader of JSON wants it as much as anybody. */
+function findingsOf(error: CairnError): { readonly findings?: unknown } {
+  if (!(error instanceof ServiceError) || !error.body || typeof error.body !== 'object') return {};
+  return 'findings' in error.body ? { findings: error.body.findings } : {};
+}
+
 function* everyCommand(command: Command): Generator<Command> {
   yield command;
   for (const child of command.commands) yield* everyCommand(child);
 }
 
 function report(error: unknown, args: readonly string[], output: Output): number {
+  const wantsJson = args.includes('--json');
   if (error instanceof CommanderError) {
-    return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    if (error.exitCode === 0) return exitCodes.ok;
+    // What is wrong went to standard error already, in commander's words.
+    const message = error.message.replace(/^error: /, '');
+    if (wantsJson) output.json({ error: { kind: 'invalid', message, hint: null } });
+    return exitCodes.usage;
   }
   const known = toCairnError(error);
   const { kind, message, hint } = known;
-  if (args.includes('--json')) output.json({ error: { kind, message, hint } });
+  if (wantsJson) output.json({ error: { kind, message, hint }, ...findingsOf(known) });
   else {
     output.complain(`cairn: ${message}\n`);
     if (hint) output.complain(`  ${hint.replaceAll('\n', '\n  ')}\n`);

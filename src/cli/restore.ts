@@ -21,6 +21,10 @@ type RestoreOptions = CommonOptions & {
   readonly tablespace?: readonly string[];
 };
 
+const quietNote =
+  'The -o options keep a copy from archiving and replicating; leave them out when it takes the\n' +
+  'place of the original.\n';
+
 export function addRestoreCommand(root: Command, program: Program, output: Output): void {
   const command = root
     .command('restore')
@@ -73,7 +77,10 @@ async function restoreFolder(
     if (options.json) return output.json({ dataDir, tablespaceDirs, startCommands, sizeBytes });
     const span = formatDuration(program.clock.monotonicMs() - beganMs);
     output.print(`restored ${formatBytes(sizeBytes)} to ${dataDir} in ${span}\n`);
-    output.print(`start the server with:\n${startCommands.map((line) => `  ${line}\n`).join('')}`);
+    output.print(
+      `start a server on it with:\n${startCommands.map((line) => `  ${line}\n`).join('')}`,
+    );
+    output.print(quietNote);
   } finally {
     progress.stop();
   }

@@ -128,10 +128,25 @@ function toError(status: number, body: unknown): CairnError {
   const answer = (body ?? {}) as { error_code?: unknown; error_msg?: unknown };
   const code = typeof answer.error_code === 'string' ? ` (${answer.error_code})` : '';
   const text = typeof answer.error_msg === 'string' ? answer.error_msg : `HTTP status ${status}`;
-  return new ServiceError(kindOf(status), `${text}${code}`, null, body);
+  return new ServiceError(kindOf(status, answer.error_code), `${text}${code}`, null, body);
 }
 
-function kindOf(status: number): ErrorKind {
+/** Where the code says more than the status: the tables of the RDS family answer 400 to nearly everything. */
+const kindsByCode: Readonly<Record<string, ErrorKind>> = {
+  'CAIRN.0001': 'engine-unreachable',
+  'CAIRN.0002': 'engine-refused',
+  'CAIRN.0003': 'engine-refused',
+  'DBS.108002': 'storage-unavailable',
+  'DBS.108005': 'storage-full',
+  'DBS.200086': 'conflict',
+  'DBS.200543': 'not-found',
+  'DBS.201208': 'conflict',
+  'DBS.290015': 'repository-damaged',
+};
+
+function kindOf(status: number, code: unknown): ErrorKind {
+  const known = typeof code === 'string' ? kindsByCode[code] : undefined;
+  if (known) return known;
   if (status === 401) return 'unauthenticated';
   if (status === 403) return 'forbidden';
   if (status === 404) return 'not-found';

@@ -1,11 +1,14 @@
-// What the queue must be told about each kind of job. `jobs/` knows nothing of backups: `compose.ts` hands it
-// a record of these, by the name of the kind.
+// What the queue must be told about each kind of job. `jobs/` knows nothing of backups:
+// `compose.ts` hands it a record of these, by the name of the kind.
 import type { CatalogSession, JobOutcome } from '../catalog/catalog.ts';
 import type { Job, JobProgress } from '../model/job.ts';
 import type { Logger } from '../platform/logger.ts';
 
 export interface JobContext {
-  /** Fires on cancel, on a lost lease, on shutdown and at the kind's ceiling; the reason is a CairnError. */
+  /**
+   * Fires on cancel, on a lost lease, on shutdown and at the kind's ceiling; the reason is a
+   * CairnError.
+   */
   readonly signal: AbortSignal;
   readonly log: Logger;
   /** Cheap; written with the next renewal. The rate is worked out from the calls. */
@@ -25,8 +28,9 @@ export type JobKind = {
   /** May run twice: every step is safe to repeat. Throwing fails the attempt. */
   run(job: Job, context: JobContext): Promise<void>;
   /**
-   * Runs once, in the transaction that ends the job without success (failed, cancelled, or crashed too often):
-   * the place to mark what the job was about. Succeeding jobs write their own success in `commit`.
+   * Runs once, in the transaction that ends the job without success (failed, cancelled, or crashed
+   * too often): the place to mark what the job was about. Succeeding jobs write their own success
+   * in `commit`.
    */
   onFailed(
     job: Job,

@@ -1,8 +1,7 @@
 // What to type to start a server by hand on a restored folder (PostgreSQL documentation, chapter
-// "pg_ctl"). Pure. The commands keep the server away from where the backup came from, as
-// `server-config.ts` does for ours.
+// "pg_ctl"). Pure.
 import type { PostgresNotes } from './backup-notes.ts';
-import { formatConfig, isolationSettings } from './server-config.ts';
+import { formatConfig } from './server-config.ts';
 
 export type StartCommandInput = {
   readonly dataDir: string;
@@ -41,26 +40,23 @@ export function planStartCommands(input: StartCommandInput): string[] {
     commands.push(`chown -R ${quote(owner)} ${folders}`);
   }
   const log = quote(`${dataDir}/server.log`);
-  const options = quote(serverOptions(input));
-  commands.push(`${prefix}${program} -D ${quote(dataDir)} -l ${log} -o ${options} -w start`);
+  commands.push(`${prefix}${program} -D ${quote(dataDir)} -l ${log} -o '${quietOptions}' -w start`);
   return commands;
 }
 
-/** `pg_ctl -o` hands the text to a shell once more, hence the inner quotes. */
-function serverOptions({ dataDir, major }: StartCommandInput): string {
-  const settings: Record<string, string> = {
-    ...isolationSettings(Number(major)),
-    data_directory: dataDir,
-    hba_file: `${dataDir}/pg_hba.conf`,
-    ident_file: `${dataDir}/pg_ident.conf`,
-    external_pid_file: '',
-    // The old server's folder may not exist here.
-    unix_socket_directories: '/tmp',
-  };
-  return Object.entries(settings)
-    .map(([name, value]) => `-c ${name}=${value === '' ? "''" : quote(value)}`)
-    .join(' ');
-}
+/**
+ * What keeps a copy quiet while someone looks at it: the rest of `isolationSettings` acts only in a
+ * standby, which this is not without its signal files. An empty value needs no quotes.
+ */
+const quietOptions = [
+  'archive_mode=off',
+  'synchronous_standby_names=',
+  'max_logical_replication_workers=0',
+  // The old server's folder may not exist here.
+  'unix_socket_directories=/tmp',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ');
 
 function quotePath(folder: string, name: string): string {
   return quote(`${folder}/${name}`);

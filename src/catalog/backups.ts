@@ -1,0 +1,176 @@
+import type { SqlBool } from 'kysely';
+import { sql } from 'kysely';
+import type { Backup } from '../model/backup.ts';
+import { CairnError } from '../model/errors.ts';
+import type { BackupId, ProjectId } from '../model/ids.ts';
+import { findCount, moveCount } from './backup-counts.ts';
+import { toBackup, toBackupRow, toStateColumns } from './backup-rows.ts';
+import type { BackupFilter, BackupRecords } from './catalog.ts';
+import { explainConflict } from './catalog-errors.ts';
+import type { CatalogDatabase } from './dialect.ts';
+import { inTransaction } from './dialect.ts';
+import type { BackupRow } from './schema.ts';
+
+type Database = CatalogDatabase['db'];
+
+export function backupRecords(database: CatalogDatabase): BackupRecords {
+  return { ...readingRecords(database), ...writingRecords(database) };
+}
+
+function readingRecords({
+  db,
+}: CatalogDatabase): Omit<BackupRecords, 'insert' | 'setState' | 'delete'> {
+  const find = async (projectId: ProjectId, id: BackupId): Promise<Backup | null> => {
+    const row = await db
+      .selectFrom('backups')
+      .selectAll()
+      .where('id', '=', id)
+      .where('project_id', '=', projectId)
+      .executeTakeFirst();
+    return row ? toBackup(row) : null;
+  };
+  return {
+    find,
+    async get(projectId, id) {
+      const backup = await find(projectId, id);
+      if (!backup) throw missingBackup(id);
+      return backup;
+    },
+    list: (filter, page) => listBackups(db, filter, page),
+    async isNameTaken(projectId, name) {
+      const row = await db
+        .selectFrom('backups')
+        .select('id')
+        .where('project_id', '=', projectId)
+        .where('name', '=', name)
+        .where('status', '<>', 'deleting')
+        .limit(1)
+        .executeTakeFirst();
+      return row !== undefined;
+    },
+    async findBuilding(instanceId) {
+      const row = await db
+        .selectFrom('backups')
+        .selectAll()
+        .where('instance_id', '=', instanceId)
+        .where('status', '=', 'building')
+        .limit(1)
+        .executeTakeFirst();
+      return row ? toBackup(row) : null;
+    },
+    async findLatestCompleted(instanceId) {
+      const row = await db
+        .selectFrom('backups')
+        .selectAll()
+        .where('instance_id', '=', instanceId)
+        .where('status', '=', 'completed')
+        .where('type', 'in', ['auto', 'manual'])
+        .orderBy('started_at', 'desc')
+        .orderBy('id', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+      return row ? toBackup(row) : null;
+    },
+  };
+}
+
+/** Each keeps the counts in step, in one transaction. */
+function writingRecords(
+  database: CatalogDatabase,
+): Pick<BackupRecords, 'insert' | 'setState' | 'delete'> {
+  return {
+    async insert(backup) {
+      const row = toBackupRow(backup);
+      await inTransaction(database, async (tx) => {
+        const insert = tx.db.insertInto('backups').values(row);
+        await explainConflict(insert.execute(), rulesOf(backup));
+        await moveCount(tx.db, null, row);
+      });
+    },
+    async setState(id, state) {
+      await inTransaction(database, async (tx) => {
+        const before = await readLocked(tx, id);
+        if (!before) throw missingBackup(id);
+        const changes = toStateColumns(state);
+        await tx.db.updateTable('backups').set(changes).where('id', '=', id).execute();
+        if (before.status === changes.status) return;
+        await moveCount(tx.db, before, { ...before, status: changes.status });
+      });
+    },
+    async delete(id) {
+      await inTransaction(database, async (tx) => {
+        const before = await readLocked(tx, id);
+        if (!before) return;
+        await tx.db.deleteFrom('backups').where('id', '=', id).execute();
+        await moveCount(tx.db, before, null);
+      });
+    },
+  };
+}
+
+async function listBackups(
+  db: Database,
+  filter: BackupFilter,
+  page: { readonly offset: number; readonly limit: number },
+) {
+  const matching = selectMatching(db, filter);
+  const rows = await matching
+    .selectAll()
+    .orderBy('started_at', 'desc')
+    .orderBy('id', 'desc')
+    .offset(page.offset)
+    .limit(page.limit)
+    .execute();
+  const total = (await findCount(db, filter)) ?? (await countRows(matching));
+  return { items: rows.map(toBackup), total };
+}
+
+function selectMatching(db: Database, filter: BackupFilter) {
+  const { projectId, instanceId, backupId, type, status, startedFrom, startedTo } = filter;
+  let query = db.selectFrom('backups');
+  if (instanceId === undefined) query = query.where('project_id', '=', projectId);
+  else query = query.where('instance_id', '=', instanceId).where(isOfProject(projectId));
+  if (backupId !== undefined) query = query.where('id', '=', backupId);
+  if (type !== undefined) query = query.where('type', '=', type);
+  if (status !== undefined) query = query.where('status', '=', status);
+  if (startedFrom) query = query.where('started_at', '>=', startedFrom.getTime());
+  if (startedTo) query = query.where('started_at', '<=', startedTo.getTime());
+  return query;
+}
+
+/**
+ * As an expression, so that no index of the project is taken for it: with `project_id` and `type`
+ * given, SQLite would walk all of the project's backups of the type for those of one instance (58
+ * ms instead of 1 ms).
+ */
+function isOfProject(projectId: ProjectId) {
+  return sql<SqlBool>`coalesce(${sql.ref('project_id')}, '') = ${projectId}`;
+}
+
+async function countRows(matching: ReturnType<typeof selectMatching>): Promise<number> {
+  const { total } = await matching
+    .select((eb) => eb.fn.countAll<number>().as('total'))
+    .executeTakeFirstOrThrow();
+  return total;
+}
+
+async function readLocked(tx: CatalogDatabase, id: BackupId): Promise<BackupRow | undefined> {
+  return await tx.db
+    .selectFrom('backups')
+    .selectAll()
+    .where('id', '=', id)
+    .$if(tx.traits.hasRowLocks, (query) => query.forUpdate())
+    .executeTakeFirst();
+}
+
+function missingBackup(id: string): CairnError {
+  return new CairnError('not-found', `backup ${id} does not exist`);
+}
+
+/** What the unique indexes of the table mean. */
+function rulesOf(backup: Backup): Record<string, string> {
+  return {
+    backups_project_id_name: `a backup named ${backup.name} exists in the project`,
+    backups_instance_id: `a backup of instance ${backup.instanceName} is running`,
+  };
+}
