@@ -1,8 +1,9 @@
 // The only place where parts are put together, by hand, top to bottom. Three programs come out of
 // it: `serve` (API and supervised workers), `worker` (jobs) and the folder restore, which needs
 // neither of them.
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createApiServer } from './api/server.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openCatalog } from './catalog/open-catalog.ts';
@@ -37,6 +38,8 @@ const random: Random = systemRandom;
 const workerStopMs = 20_000;
 const ownerSetting = 'catalog.id';
 
+type ApiServer = ReturnType<typeof createApiServer>;
+
 type Ground = {
   readonly config: Config;
   readonly log: Logger;
@@ -70,7 +73,7 @@ async function serve(
   const api = createApiServer({ catalog, engines, clock, random, log, publicUrl });
   let supervisor: Supervisor | null = null;
   try {
-    await api.listen({ host: config.host, port: config.port });
+    await listen(api, config);
     const address = api.server.address();
     const port = address && typeof address === 'object' ? address.port : config.port;
     const host = config.host.includes(':') ? `[${config.host}]` : config.host;
@@ -86,6 +89,24 @@ async function serve(
     await supervisor?.stop(workerStopMs);
     await repository[Symbol.asyncDispose]();
     await catalog.close();
+  }
+}
+
+async function listen(api: ApiServer, { host, port }: Config): Promise<void> {
+  try {
+    await api.listen({ host, port });
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : cause;
+    const isTaken = code === 'EADDRINUSE';
+    const text = isTaken ? 'another program listens there' : String(code);
+    throw new CairnError(
+      isTaken ? 'conflict' : 'invalid',
+      `cannot listen on ${host}:${port}: ${text}`,
+      {
+        hint: 'name another address with --listen HOST:PORT, or stop what listens there',
+        cause,
+      },
+    );
   }
 }
 
@@ -139,7 +160,7 @@ async function restoreWithoutService(
 ): ReturnType<LocalActions['restoreToFolder']> {
   const log = silentLogger;
   const masterKey = await findMasterKey(config);
-  const storage = await openStorage(config.storageUrl);
+  const storage = await openExistingStorage(config.storageUrl);
   await using repository = await openRepository({
     ...{ storage, masterKey, random },
     ownerId: null,
@@ -160,10 +181,16 @@ async function checkCatalog(config: Config): Promise<void> {
   }
 }
 
+/** Also whether the master key is the one of the repository: with another, no backup can be read. */
 async function checkStorage(config: Config): Promise<string> {
-  const storage = await openStorage(config.storageUrl);
-  await storage.stat('repository.json', AbortSignal.timeout(30_000));
-  return storage.location;
+  const masterKey = await findMasterKey(config);
+  const storage = await openExistingStorage(config.storageUrl);
+  await using repository = await openRepository({
+    ...{ storage, masterKey, random, ownerId: null },
+    now: clock.now(),
+    signal: AbortSignal.timeout(30_000),
+  });
+  return repository.location;
 }
 
 /** What `serve` and `worker` both stand on. */
@@ -196,11 +223,33 @@ function createEngines(config: Config): EngineDrivers {
   return { postgresql: createPostgresqlDriver({ binDirs, serverUser, clock, random }) };
 }
 
-async function openStorage(url: string): Promise<Storage> {
-  if (url.startsWith('file://')) return await LocalStorage.open(new URL(url).pathname, random);
-  throw new CairnError('invalid', `storage location ${url.split('://')[0]}:// is not supported`, {
-    hint: 'set CAIRN_STORAGE to file:///absolute/path',
+/** For what only reads: a storage location that is not there must not be made. @throws not-found */
+async function openExistingStorage(url: string): Promise<Storage> {
+  await access(parseStorageUrl(url)).catch((cause: NodeJS.ErrnoException) => {
+    throw new CairnError('not-found', `there is no storage in ${url}: ${cause.code}`, {
+      hint: 'check CAIRN_STORAGE; without it, storage is the folder repository in the data folder',
+      cause,
+    });
   });
+  return await openStorage(url);
+}
+
+async function openStorage(url: string): Promise<Storage> {
+  return await LocalStorage.open(parseStorageUrl(url), random);
+}
+
+/** The folder that a `file:` address names. @throws invalid */
+function parseStorageUrl(url: string): string {
+  const hint = 'set CAIRN_STORAGE to file:///absolute/path, with %23 for # and %3F for ?';
+  const parsed = URL.parse(url);
+  if (parsed?.protocol !== 'file:') {
+    const scheme = url.split('://')[0];
+    throw new CairnError('invalid', `storage location ${scheme}:// is not supported`, { hint });
+  }
+  if (parsed.host !== '' || parsed.search !== '' || parsed.hash !== '') {
+    throw new CairnError('invalid', `storage location ${url} does not name a folder`, { hint });
+  }
+  return resolve(fileURLToPath(parsed));
 }
 
 /**

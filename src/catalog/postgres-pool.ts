@@ -50,6 +50,7 @@ export function createPostgresPool(options: PostgresOptions): PostgresPool {
       }
     },
     end: () => pool.end(),
+    options: pool.options,
   };
 }
 

@@ -2,6 +2,7 @@
 // one machine.
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { CairnError } from '../model/errors.ts';
 import { Secret } from '../model/secret.ts';
 import type { LogLevel } from '../platform/logger.ts';
@@ -61,7 +62,7 @@ export function loadConfig(overrides: ConfigOverrides, environment: Environment)
     databaseUrl: new Secret(
       read('CAIRN_DATABASE_URL') ?? `sqlite:${join(dataDir, 'catalog.sqlite')}`,
     ),
-    storageUrl: read('CAIRN_STORAGE') ?? `file://${join(dataDir, 'repository')}`,
+    storageUrl: read('CAIRN_STORAGE') ?? pathToFileURL(join(dataDir, 'repository')).href,
     masterKey: masterKey === null ? null : new Secret(masterKey),
     serversDir: resolve(read('CAIRN_SERVERS_DIR') ?? join(dataDir, 'servers')),
     serverUser: read('CAIRN_SERVER_USER'),

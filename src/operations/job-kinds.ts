@@ -1,5 +1,6 @@
-// The kinds of job a worker can run, with what must not run beside what on one instance (`api-contract` §6.4 in
-// words: one backup at a time; deleting waits for backups, since a backup may refer to what is being deleted).
+// The kinds of job a worker can run, with what must not run beside what on one instance
+// (`api-contract` §6.4 in words: one backup at a time; deleting waits for backups, since a backup
+// may refer to what is being deleted).
 import type { JobKind } from '../jobs/job-kind.ts';
 import { runBackup } from './backup/run-backup.ts';
 import { runBackupDeletion } from './backup/run-backup-deletion.ts';

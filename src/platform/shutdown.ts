@@ -4,7 +4,11 @@ export function shutdownSignal(): AbortSignal {
   const fire = (): void => controller.abort();
   process.once('SIGINT', fire);
   process.once('SIGTERM', fire);
-  if (process.channel) process.once('disconnect', fire);
+  if (process.channel) {
+    process.once('disconnect', fire);
+    // The channel is there to tell of the parent's end, not to keep us alive when our work is done.
+    process.channel.unref();
+  }
   return controller.signal;
 }
 

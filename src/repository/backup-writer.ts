@@ -3,8 +3,8 @@
 // settled in stream order, so that frames fill in stream order and one file map is built at a time.
 // `commit` writes the manifest last.
 //
-//   write → Batcher → [prior digests] → thread: compare → settle → pending frame → thread: seal → PackWriter
-//                                                         └→ PartDraft → MapWriter
+//   write → Batcher → [prior digests] → thread: compare → settle → pending frame
+//   settle → PartDraft → MapWriter             pending frame → thread: seal → PackWriter
 import { randomBytes } from 'node:crypto';
 import { assert } from '../model/assert.ts';
 import { CairnError } from '../model/errors.ts';

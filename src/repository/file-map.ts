@@ -3,10 +3,11 @@
 // a part in which nothing changed is shared by the next backup as it stands. A part names its packs
 // itself, which makes it free of the manifest that points to it.
 //
-//   varint page count · varint pack count · packs (varint length, UTF-8 name) · varint extent count · extents ·
-//   digests (16 bytes per page that is not a hole, in page order)
-//   extent: varint pages << 1 | 0                                   a run of all-zero pages
-//           varint pages << 1 | 1, varint pack, frame, offset bytes a run of pages that lie side by side in a frame
+//   varint page count · varint pack count · packs (varint length, UTF-8 name) ·
+//   varint extent count · extents · digests (16 bytes per page that is not a hole, in page order)
+//   extent: varint pages << 1 | 0                    a run of all-zero pages
+//           varint pages << 1 | 1, varint pack,      a run of pages that lie side by side in a
+//             varint frame, varint offset in bytes   frame
 import { CairnError } from '../model/errors.ts';
 import { digestBytes, partPagesMax } from './format.ts';
 

@@ -2,8 +2,9 @@
 // around every sealed object. Packs, map objects and manifests share one container:
 //
 //   header   "CAIRNOBJ" · u16 version · u8 kind · u8 key id length · key id · 16 bytes salt
-//   frames   u32 ciphertext length · u32 raw length · u8 codec · ciphertext · 16 bytes GCM tag, one after another
-//   footer   one more frame, number 0xffffffff: per frame u64 offset · u32 sealed length · u32 raw length
+//   frames   u32 ciphertext length · u32 raw length · u8 codec · ciphertext · 16 bytes GCM tag
+//   footer   one more frame, number 0xffffffff: of each frame
+//            u64 offset · u32 sealed length · u32 raw length
 //   trailer  u64 footer offset · u32 footer length · "CAIRNEND"
 //
 // All integers are big-endian.

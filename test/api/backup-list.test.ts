@@ -69,7 +69,8 @@ describe('listBackups', () => {
     assert.deepEqual(await idsOf(`backup_id=${first}`), [first]);
     // Bounds included; the plus encoded, lost on the way, and none.
     for (const plus of ['%2B', '+', '%20']) {
-      const range = `begin_time=2029-01-02T11:00:00${plus}0800&end_time=2029-01-03T11:00:00${plus}0800`;
+      const [from, to] = ['2029-01-02T11:00:00', '2029-01-03T11:00:00'];
+      const range = `begin_time=${from}${plus}0800&end_time=${to}${plus}0800`;
       assert.deepEqual(await idsOf(`${own}&${range}`), [third, second], plus);
     }
     const utc = 'begin_time=2029-01-04T03:00:00Z&end_time=2029-01-05T00:00:00';

@@ -108,7 +108,7 @@ describe('createManualBackup', () => {
     });
   }
 
-  test('refuses single databases of PostgreSQL, and says that they are not offered yet', async () => {
+  test('refuses single databases of PostgreSQL, saying that they are not offered yet', async () => {
     const instance = await scene.addInstance();
     const response = await create({
       instance_id: instance.id,

@@ -87,7 +87,8 @@ function encodeText(text: string): string {
 
 async function assertDigested(method: Method, url: string, call: Call): Promise<void> {
   const response = await scene.call(method, url, call);
-  const label = `${method} ${url} ${String(call.payload)} → ${response.statusCode} ${response.body}`;
+  const { statusCode, body: text } = response;
+  const label = `${method} ${url} ${String(call.payload)} → ${statusCode} ${text}`;
   assert.ok(response.statusCode < 500, label);
   if (response.body === '') return;
   assert.match(String(response.headers['content-type']), /^application\/json/, label);

@@ -164,7 +164,7 @@ describe('registerInstance', () => {
     assert.equal(response.json().instance.sslmode, 'verify-full');
     assert.ok(!response.body.includes(password));
   });
-  test('refuses a server that cannot be backed up, with all findings and nothing stored', async () => {
+  test('refuses a server that cannot be backed up, with all findings, nothing stored', async () => {
     scene.driver.answer = { findings: [warning, blocking] };
     const response = await register({ name: 'not-ready', url });
     assert.equal(response.statusCode, 422);

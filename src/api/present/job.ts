@@ -35,7 +35,8 @@ export function presentJob(job: Job): JobWire {
 }
 
 export function presentJobDetail(job: Job): JobDetailWire {
-  const { progress, error } = job;
+  const { error } = job;
+  const progress = progressOf(job);
   const backupId = job.payload['backupId'];
   return {
     id: job.id,
@@ -59,8 +60,14 @@ export function presentJobDetail(job: Job): JobDetailWire {
   };
 }
 
+/** A job that waits for its next attempt has nothing to show for the last one. */
+function progressOf(job: Job): Job['progress'] {
+  return job.status === 'queued' ? null : job.progress;
+}
+
 /** The total is an estimate that may be overrun: 100% is said only by `Completed`. */
-function presentShare({ progress }: Job): string {
+function presentShare(job: Job): string {
+  const progress = progressOf(job);
   if (!progress?.totalBytes) return '0%';
   return `${Math.min(99, Math.floor((100 * progress.doneBytes) / progress.totalBytes))}%`;
 }

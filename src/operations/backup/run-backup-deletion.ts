@@ -3,7 +3,9 @@ import type { Job } from '../../model/job.ts';
 import { parseBackupPayload } from '../job-payloads.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 
-/** Removes a backup from the repository, then from the catalog: gone is said only of what is gone. */
+/**
+ * Removes a backup from the repository, then from the catalog: gone is said only of what is gone.
+ */
 export async function runBackupDeletion(
   job: Job,
   context: JobContext,

@@ -9,8 +9,8 @@ import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 
 /**
- * Backs up one instance. The manifest is the commit point: whatever fails before it leaves no backup, and an
- * attempt that finds a manifest takes over from the one that wrote it and died.
+ * Backs up one instance. The manifest is the commit point: whatever fails before it leaves no
+ * backup, and an attempt that finds a manifest takes over from the one that wrote it and died.
  */
 export async function runBackup(job: Job, context: JobContext, parts: WorkerParts): Promise<void> {
   const { backupId } = parseBackupPayload(job.payload);
@@ -60,7 +60,10 @@ async function storeBackup(
   return await readBack(backup, base.lastLogFile, context, parts);
 }
 
-/** The last log is stored *and* read back (rule 14): a backup that cannot be read is none, and must not stay. */
+/**
+ * The last log is stored *and* read back (rule 14): a backup that cannot be read is none, and must
+ * not stay.
+ */
 async function readBack(
   { instanceId, id }: Backup,
   lastLogFile: string,

@@ -3,8 +3,9 @@ import type { EngineDriver } from '../../engines/engine.ts';
 import { CairnError } from '../../model/errors.ts';
 
 /**
- * Stops the server in a folder that Cairn made for it, if one runs, and removes the folder with its data.
- * Harmless when there is nothing. @throws storage-unavailable when the folder cannot be removed
+ * Stops the server in a folder that Cairn made for it, if one runs, and removes the folder with its
+ * data. Harmless when there is nothing. @throws storage-unavailable when the folder cannot be
+ * removed
  */
 export async function removeServer(
   driver: EngineDriver,

@@ -7,8 +7,8 @@ import type { WorkerParts } from '../worker-parts.ts';
 import { removeServer } from './remove-server.ts';
 
 /**
- * Removes an instance from the catalog. A server that Cairn started after a restore is stopped and its folder
- * removed; a server of the user's is left alone. Manual backups stay.
+ * Removes an instance from the catalog. A server that Cairn started after a restore is stopped and
+ * its folder removed; a server of the user's is left alone. Manual backups stay.
  */
 export async function runRemoval(job: Job, context: JobContext, parts: WorkerParts): Promise<void> {
   const { instanceId } = parseRemoveInstancePayload(job.payload);

@@ -16,8 +16,9 @@ export type FolderRestoreRequest = {
 };
 
 /**
- * Restores a backup into a folder with nothing but repository and key: neither catalog nor service is asked, so
- * it works on an empty machine. @throws not-found, invalid (folder not empty), repository-damaged
+ * Restores a backup into a folder with nothing but repository and key: neither catalog nor service
+ * is asked, so it works on an empty machine. @throws not-found, invalid (folder not empty),
+ * repository-damaged
  */
 export async function restoreToFolder(
   parts: { readonly repository: Repository; readonly engines: EngineDrivers },

@@ -8,8 +8,8 @@ import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 
 /**
- * Restores a backup to a new running instance. Everything is read and checked before a server starts on it: a
- * damaged repository never becomes a running database.
+ * Restores a backup to a new running instance. Everything is read and checked before a server
+ * starts on it: a damaged repository never becomes a running database.
  */
 export async function runRestore(job: Job, context: JobContext, parts: WorkerParts): Promise<void> {
   const payload = parseRestorePayload(job.payload);
@@ -46,7 +46,10 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
   }
 }
 
-/** The roles of the backup are those of the source. When it is gone, the engine's usual superuser stands in. */
+/**
+ * The roles of the backup are those of the source. When it is gone, the engine's usual superuser
+ * stands in.
+ */
 async function findSourceConnection(
   job: Job,
   { sourceInstanceId }: ReturnType<typeof parseRestorePayload>,
