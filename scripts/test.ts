@@ -1,4 +1,5 @@
-// Runs everything that must hold: types, format and lint, then every test. Arguments choose test files.
+// Runs everything that must hold: types, format and lint, then every test. Arguments choose test
+// files.
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join, resolve } from 'node:path';

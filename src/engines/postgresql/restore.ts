@@ -5,7 +5,7 @@
 import { chmod, mkdir, open, readdir, readFile, rename, stat, symlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
-import type { FileSource } from '../engine.ts';
+import type { Extraction, FileSource } from '../engine.ts';
 import { replaceInManifest } from './backup-manifest.ts';
 import { parseNotes } from './backup-notes.ts';
 import { errorCode } from './connection-error.ts';
@@ -20,6 +20,12 @@ export type RestoreFilesOptions = {
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
 };
+
+/**
+ * No server starts without this file, so it is written when everything else is durable: a restore
+ * that was cut short can never be taken for one that was not.
+ */
+const guardFile = 'global/pg_control';
 
 /** @throws invalid when a target is not empty, repository-damaged */
 export async function restoreFiles(options: RestoreFilesOptions): Promise<RestorePlan> {
@@ -37,19 +43,20 @@ export async function restoreFiles(options: RestoreFilesOptions): Promise<Restor
   options.onProgress(0, plan.totalBytes);
   for (const { path } of plan.directories) await mkdir(path, { recursive: true, mode: 0o700 });
   for (const { path, target } of plan.links) await symlink(target, path);
-  await source.extract(plan.extractions, {
-    onProgress: (doneBytes) => options.onProgress(doneBytes, plan.totalBytes),
-    signal,
-  });
+  const progress = (doneBytes: number): void => options.onProgress(doneBytes, plan.totalBytes);
+  const isGuard = ({ path }: Extraction): boolean => path === guardFile;
+  const rest = plan.extractions.filter((extraction) => !isGuard(extraction));
+  await source.extract(rest, { onProgress: progress, signal });
   await rewriteTablespaceMap(normalizeTarget(options.targetDir), plan.tablespaces);
+  for (const { path } of plan.directories) await syncFolder(path);
+  const guard = plan.extractions.filter(isGuard);
+  await source.extract(guard, { onProgress: () => progress(plan.totalBytes), signal });
   // Modes last: a folder that was read-only on the server must not stop its own restore.
   for (const { path, mode } of plan.directories.toReversed()) await chmod(path, mode);
+  const guarded = guard.map(({ targetPath }) => dirname(targetPath));
   const linkFolders = plan.links.map(({ path }) => dirname(path));
-  for (const folder of new Set([
-    ...targets,
-    ...targets.map((target) => dirname(target)),
-    ...linkFolders,
-  ])) {
+  const parents = targets.map((target) => dirname(target));
+  for (const folder of new Set([...guarded, ...linkFolders, ...targets, ...parents])) {
     await syncFolder(folder);
   }
   return plan;
