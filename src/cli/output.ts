@@ -61,7 +61,7 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
 function createBar(stream: NodeJS.WriteStream): Progress {
   const bar = new SingleBar({
     stream,
-    format: '{phase} [{bar}] {percentage}%  {done} of {total}  {rate}/s',
+    format: '{phase} [{bar}] {percentage}%  {done} of {whole}  {rate}/s',
     barsize: 30,
     hideCursor: true,
     clearOnComplete: false,
@@ -75,7 +75,8 @@ function createBar(stream: NodeJS.WriteStream): Progress {
       const texts = {
         phase: phase.padEnd(10),
         done: formatBytes(doneBytes),
-        total: totalBytes === null ? '?' : formatBytes(total),
+        // `total` is a word of the library's own.
+        whole: totalBytes === null ? '?' : formatBytes(total),
         rate: formatBytes(bytesPerSecond),
       };
       if (!started) bar.start(total, doneBytes, texts);
