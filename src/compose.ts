@@ -12,7 +12,7 @@ import type { Config, Environment } from './config/config.ts';
 import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
 import { createWorker } from './jobs/worker.ts';
-import { CairnError } from './model/errors.ts';
+import { CairnError, isErrorKind } from './model/errors.ts';
 import { defaultPool } from './model/instance.ts';
 import { bootstrapIdentity } from './operations/identity/bootstrap-identity.ts';
 import { createJobKinds } from './operations/job-kinds.ts';
@@ -28,6 +28,7 @@ import type { Random } from './platform/random.ts';
 import { systemRandom } from './platform/random.ts';
 import { untilFired } from './platform/shutdown.ts';
 import { Supervisor } from './platform/supervisor.ts';
+import { repositoryObject } from './repository/format.ts';
 import { openRepository } from './repository/open-repository.ts';
 import type { Repository } from './repository/repository.ts';
 import { LocalStorage } from './storage/local.ts';
@@ -181,7 +182,7 @@ async function checkCatalog(config: Config): Promise<void> {
   }
 }
 
-/** Also whether the master key is the one of the repository: with another, no backup can be read. */
+/** Also whether the master key is that of the repository: with another, nothing can be read. */
 async function checkStorage(config: Config): Promise<string> {
   const masterKey = await findMasterKey(config);
   const storage = await openExistingStorage(config.storageUrl);
@@ -205,12 +206,41 @@ async function openGround(config: Config, name: string): Promise<Ground> {
     const ownerId = await catalog.settings.ensure(ownerSetting, random.hex(16));
     const signal = AbortSignal.timeout(60_000);
     const now = clock.now();
+    await assertNotLost(catalog, storage, signal);
     const repository = await openRepository({ storage, masterKey, ownerId, random, now, signal });
     return { config, log, masterKey, engines, catalog, repository };
   } catch (error) {
     await catalog.close();
     throw error;
   }
+}
+
+/**
+ * Where a volume is not mounted, a new repository would be made in place of the old one, and every
+ * backup of the catalog would point to nothing. @throws storage-unavailable
+ */
+async function assertNotLost(
+  catalog: Catalog,
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = await storage.stat(repositoryObject, signal).catch((error: unknown) => {
+    if (isErrorKind(error, 'not-found')) return null;
+    throw error;
+  });
+  if (found || !(await hasBackups(catalog))) return;
+  const text = `the catalog knows backups, but there is no repository in ${storage.location}`;
+  throw new CairnError('storage-unavailable', text, {
+    hint: 'look whether its volume is mounted, and whether CAIRN_STORAGE is what it was',
+  });
+}
+
+async function hasBackups(catalog: Catalog): Promise<boolean> {
+  for (const { id: projectId } of await catalog.identity.listProjects()) {
+    const { total } = await catalog.backups.list({ projectId }, { offset: 0, limit: 1 });
+    if (total > 0) return true;
+  }
+  return false;
 }
 
 function workerParts({ catalog, engines, repository, config }: Ground) {

@@ -131,7 +131,7 @@ function toError(status: number, body: unknown): CairnError {
   return new ServiceError(kindOf(status, answer.error_code), `${text}${code}`, null, body);
 }
 
-/** Where the code says more than the status: the tables of the RDS family answer 400 to nearly everything. */
+/** Where the code says more than the status: the RDS family answers 400 to nearly everything. */
 const kindsByCode: Readonly<Record<string, ErrorKind>> = {
   'CAIRN.0001': 'engine-unreachable',
   'CAIRN.0002': 'engine-refused',

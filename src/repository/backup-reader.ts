@@ -45,7 +45,7 @@ export async function readManifest(
   for (let frame = 1; frame < object.frameCount; frame++) {
     frames.push(await object.readFrame(frame, signal));
   }
-  return { manifest: decodeManifest(header, frames, name), manifestBytes: sizeBytes };
+  return { manifest: await decodeManifest(header, frames, name), manifestBytes: sizeBytes };
 }
 
 export function createReader(
@@ -67,6 +67,9 @@ export function createReader(
     directories: (): readonly StoredDirectory[] => manifest.directories,
     files: () => manifest.files.map(toStoredFile),
     read: async (path, signal) => await readFile(find(path), { ...parts, packs, manifest, signal }),
+    verify: async (path, signal) => {
+      for await (const _ of readPages(find(path), { ...parts, packs, manifest, signal }));
+    },
     extract: async (files, { onProgress, signal }) => {
       const targets = files.map(({ path, targetPath }) => ({ file: find(path), targetPath }));
       const pool = parts.pool();
@@ -109,6 +112,7 @@ export function toStoredBackup(
     serverVersion: header.engine.version,
     systemIdentifier: header.engine.system_identifier,
     ...{ startPosition, stopPosition },
+    lastLogFile: header.engine.last_log_file,
     notes: header.engine.notes,
   };
   const instance = { name: header.instance.name, engine };
@@ -125,41 +129,62 @@ function toStoredFile(file: FileEntry): StoredFile {
   };
 }
 
-async function readFile(
-  file: FileEntry,
-  parts: {
-    readonly maps: MapStore;
-    readonly packs: PackStore;
-    readonly manifest: Manifest;
-    readonly signal: AbortSignal;
-  },
-): Promise<Buffer> {
-  const { manifest, signal } = parts;
+type FileParts = {
+  readonly maps: MapStore;
+  readonly packs: PackStore;
+  readonly manifest: Manifest;
+  readonly signal: AbortSignal;
+};
+
+async function readFile(file: FileEntry, parts: FileParts): Promise<Buffer> {
   if (file.size > readBytesMax) throw new CairnError('bug', `${file.path} is too large to read`);
   const content = Buffer.alloc(file.size);
+  for await (const { bytes, at } of readPages(file, parts)) bytes.copy(content, at);
+  return content;
+}
+
+/** Every page that is not a hole, with its place in the file; digests compared. */
+async function* readPages(
+  file: FileEntry,
+  parts: FileParts,
+): AsyncGenerator<{ readonly bytes: Buffer; readonly at: number }> {
+  const { manifest } = parts;
+  const readFrame = createFrameReader(parts);
   let at = 0;
   for (const reference of file.parts) {
     const object = manifest.header.maps[reference.map];
     if (!object) throw damaged('manifest', `${file.path} has no file map`);
     const place = { name: object.name, sizeBytes: object.size };
-    const part = await parts.maps.read(place, reference.frame, signal);
+    const part = await parts.maps.read(place, reference.frame, parts.signal);
     let page = 0;
     for (const location of locatePages(part, file.page)) {
       const length = Math.min(file.page, file.size - at);
       if (location) {
-        const pack = await parts.packs.open(location.packName, manifest.header, signal);
-        const raw = await pack.readFrame(location.frame, signal);
+        const raw = await readFrame(location);
         const bytes = raw.subarray(location.offsetBytes, location.offsetBytes + length);
         const digest = part.digests.subarray(page * digestBytes, (page + 1) * digestBytes);
         if (!digestPage(bytes).every((byte, i) => byte === digest[i])) {
           throw damaged(location.packName, `a page of ${file.path} is not the one in the file map`);
         }
-        bytes.copy(content, at);
+        yield { bytes, at };
       }
       at += length;
       page++;
     }
   }
   if (at !== file.size) throw damaged('manifest', `the file map does not fit ${file.path}`);
-  return content;
+}
+
+/** Keeps the last frame: neighbours in a file are neighbours in a frame. */
+function createFrameReader(
+  parts: FileParts,
+): (location: { packName: string; frame: number }) => Promise<Buffer> {
+  let last: { readonly packName: string; readonly frame: number; readonly raw: Buffer } | null =
+    null;
+  return async ({ packName, frame }) => {
+    if (last?.packName === packName && last.frame === frame) return last.raw;
+    const pack = await parts.packs.open(packName, parts.manifest.header, parts.signal);
+    last = { packName, frame, raw: await pack.readFrame(frame, parts.signal) };
+    return last.raw;
+  };
 }

@@ -44,6 +44,8 @@ export type WriterParts = {
   /** The backup that pages are compared with; null for none. */
   readonly previous: Manifest | null;
   readonly level: number;
+  /** Whether the storage still holds what makes the backup readable: marker and data key. */
+  readonly assertReadable: () => Promise<void>;
   readonly signal: AbortSignal;
   readonly log: Logger;
 };
@@ -96,7 +98,11 @@ export class BackupWriter implements RepositoryWriter {
     });
     const namePrefix = `${folder}maps/${attempt}-`;
     this.#maps = new MapWriter({ storage, dataKey, namePrefix, signal });
+    signal.addEventListener('abort', this.#onAbort, { once: true });
   }
+
+  /** Storage may hang: whoever waits for room is told at once. */
+  readonly #onAbort = (): void => this.#gate.fail(this.#parts.signal.reason as Error);
 
   directory(meta: { readonly path: string; readonly mode: number }): void {
     this.#table.push({ type: 'directory', path: meta.path, mode: meta.mode });
@@ -152,6 +158,7 @@ export class BackupWriter implements RepositoryWriter {
 
   /** Without a commit: forgets what is half written and deletes what no manifest will ever name. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#parts.signal.removeEventListener('abort', this.#onAbort);
     if (this.#done) return;
     this.#gate.fail(new CairnError('cancelled', 'the backup was given up'));
     await this.#tail;

@@ -3,6 +3,7 @@
 // straight into the files.
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { CairnError } from '../model/errors.ts';
 import { MiB } from '../model/units.ts';
 import { runBounded } from '../platform/bounded.ts';
@@ -16,6 +17,7 @@ import type { ThreadPool } from './thread-pool.ts';
 
 const windowLimits = { windowBytes: 256 * MiB, unitsMax: 512 };
 const filesClosingMax = 8;
+const permissionBits = 0o777;
 /** Two frames a thread: one is read while the other is written. */
 const framesPerThread = 2;
 
@@ -49,6 +51,13 @@ export async function extractFiles(
   } finally {
     await Promise.all([...opened].map(({ handle }) => handle.close()));
   }
+  const folders = new Set(files.map(({ targetPath }) => dirname(targetPath)));
+  for (const folder of folders) await syncFolder(folder);
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
 }
 
 type Place = { readonly targetPath: string; target: Target | null };
@@ -89,7 +98,12 @@ async function openTarget(path: string, sizeBytes: number): Promise<FileHandle> 
       cause,
     });
   });
-  await handle.truncate(sizeBytes);
+  try {
+    await handle.truncate(sizeBytes);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
   return handle;
 }
 
@@ -142,7 +156,8 @@ async function closeFinished(units: readonly Unit<Target>[], opened: Set<Target>
   await runBounded(finished, filesClosingMax, async (target) => {
     const { handle, file } = target;
     const modified = new Date(file.modified);
-    await handle.chmod(file.mode);
+    // Whoever restores as root must not hand out programs that run as root.
+    await handle.chmod(file.mode & permissionBits);
     await handle.utimes(modified, modified);
     await handle.sync();
     opened.delete(target);

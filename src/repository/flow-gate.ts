@@ -39,6 +39,8 @@ export class FlowGate {
     if (this.#inside <= this.#limit) return undefined;
     const waiting = Promise.withResolvers<void>();
     this.#waiting.push(waiting);
+    // Whoever asked may be gone when the failure comes, and that must not end the process.
+    waiting.promise.catch(() => undefined);
     return waiting.promise;
   }
 

@@ -38,6 +38,9 @@ export const partPagesMax = 8192;
 /** Entries of the file table in one frame of the manifest. */
 export const tableEntriesMax = 4096;
 
+/** A key id is part of an object's name. */
+const keyIdPattern = /^[A-Za-z0-9._-]+$/;
+
 export type ObjectHeader = {
   readonly kind: ObjectKind;
   readonly keyId: string;
@@ -69,6 +72,7 @@ export function decodeHeader(bytes: Buffer, name: string): ObjectHeader {
   const keyIdEnd = 12 + bytes.readUInt8(11);
   if (!kind || bytes.length < keyIdEnd + saltBytes) throw damaged(name, 'its header is broken');
   const keyId = bytes.toString('latin1', 12, keyIdEnd);
+  if (!keyIdPattern.test(keyId)) throw damaged(name, 'its key id is broken');
   return { kind, keyId, salt: bytes.subarray(keyIdEnd, keyIdEnd + saltBytes) };
 }
 

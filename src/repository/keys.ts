@@ -6,7 +6,7 @@ import { CairnError, isErrorKind } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import type { Storage } from '../storage/storage.ts';
-import { damaged, keyObject } from './format.ts';
+import { damaged, instanceFolder, keyObject } from './format.ts';
 
 const dataKeyBytes = 32;
 const firstGeneration = 1;
@@ -26,11 +26,9 @@ export class KeyRing {
   /** The key that new objects of the instance are sealed with; minted when there is none. */
   async ensure(instanceId: InstanceId, now: Date, signal: AbortSignal): Promise<DataKey> {
     const id = `${instanceId}.${firstGeneration}`;
-    const found = await this.get(id, signal).catch((error: unknown) => {
-      if (isErrorKind(error, 'not-found')) return null;
-      throw error;
-    });
+    const found = await this.#find(id, signal);
     if (found) return found;
+    await this.#assertNothingSealed(instanceId, id, signal);
     const record = {
       format: 1,
       key_id: id,
@@ -45,17 +43,60 @@ export class KeyRing {
     return await this.get(id, signal);
   }
 
-  /** @throws not-found, repository-damaged */
+  /**
+   * Whether the stored key is still the one in memory: what is sealed with another can be read by
+   * nobody but this process. @throws repository-damaged
+   */
+  async assertStored({ id, key }: DataKey, signal: AbortSignal): Promise<void> {
+    const stored = await this.#read(id, signal);
+    if (!stored) throw damaged(keyObject(id), 'it is missing, and nothing may be sealed with it');
+    if (!stored.equals(key)) throw damaged(keyObject(id), 'it holds another key than before');
+  }
+
+  /** A second key of the same name would make what the first one sealed unreadable for ever. */
+  async #assertNothingSealed(
+    instanceId: InstanceId,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for await (const { name } of this.#storage.list(instanceFolder(instanceId), signal)) {
+      // A writer that was faster has minted it meanwhile, and sealed something with it.
+      if (await this.#find(id, signal)) return;
+      throw new CairnError(
+        'repository-damaged',
+        `object ${keyObject(id)} is missing, and ${name} was sealed with it`,
+        { hint: 'put it back from a copy of the repository: without it the backups are lost' },
+      );
+    }
+  }
+
+  /** The key that an object names. @throws repository-damaged, also when there is none */
   async get(id: string, signal: AbortSignal): Promise<DataKey> {
+    const found = await this.#find(id, signal);
+    if (found) return found;
+    throw damaged(keyObject(id), 'it is missing, and what it sealed cannot be read without it');
+  }
+
+  async #find(id: string, signal: AbortSignal): Promise<DataKey | null> {
     const known = this.#keys.get(id);
     if (known) return known;
-    const name = keyObject(id);
-    const bytes = await this.#storage.read(name, null, signal);
-    const key = this.#masterKey.unwrap(parseWrapped(bytes, name), keyContext(id));
-    if (key.byteLength !== dataKeyBytes) throw damaged(name, 'the key has a wrong length');
+    const key = await this.#read(id, signal);
+    if (!key) return null;
     const dataKey = { id, key };
     this.#keys.set(id, dataKey);
     return dataKey;
+  }
+
+  async #read(id: string, signal: AbortSignal): Promise<Buffer | null> {
+    const name = keyObject(id);
+    const bytes = await this.#storage.read(name, null, signal).catch((error: unknown) => {
+      if (isErrorKind(error, 'not-found')) return null;
+      throw error;
+    });
+    if (!bytes) return null;
+    const key = this.#masterKey.unwrap(parseWrapped(bytes, name), keyContext(id));
+    if (key.byteLength !== dataKeyBytes) throw damaged(name, 'the key has a wrong length');
+    return key;
   }
 }
 

@@ -4,7 +4,7 @@ import { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import { formatLogPosition } from '../model/log-position.ts';
 import type { Storage } from '../storage/storage.ts';
-import { manifestObject } from './format.ts';
+import { keyObject, manifestObject } from './format.ts';
 import type { DataKey } from './keys.ts';
 import type { Manifest, ManifestHeader, TableEntry } from './manifest.ts';
 import { encodeManifestHeader, encodeTable } from './manifest.ts';
@@ -21,6 +21,7 @@ export type CommitParts = {
   readonly instanceId: InstanceId;
   readonly backupId: BackupId;
   readonly previous: Manifest | null;
+  readonly assertReadable: () => Promise<void>;
   readonly signal: AbortSignal;
   readonly table: readonly TableEntry[];
   readonly packNames: readonly string[];
@@ -53,10 +54,9 @@ export async function commitManifest(
   const encoder = new ObjectEncoder({ kind: 'manifest', name, dataKey });
   const bytes = encodeFrames(encoder, [encodeManifestHeader(header), ...frames]);
 
-  await storage.flush(
-    own.map((object) => object.name),
-    signal,
-  );
+  // The key counts too: another process may have minted it a moment ago.
+  await storage.flush([...own.map((object) => object.name), keyObject(dataKey.id)], signal);
+  await parts.assertReadable();
   await assertPresent(storage, [...packs, ...maps], signal);
   await facts.beforeCommit();
   const outcome = await storage.createExclusive(name, bytes, signal);
@@ -111,6 +111,7 @@ function composeHeader(
       system_identifier: base.systemIdentifier,
       start_position: formatLogPosition(base.startPosition),
       stop_position: formatLogPosition(base.stopPosition),
+      last_log_file: base.lastLogFile,
       notes: base.notes,
     },
     totals: {

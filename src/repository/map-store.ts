@@ -23,7 +23,7 @@ export class MapStore {
     this.#keys = keys;
   }
 
-  /** @throws not-found, repository-damaged naming the object */
+  /** @throws repository-damaged naming the object */
   async read(reference: MapReference, frame: number, signal: AbortSignal): Promise<MapPart> {
     const object = await this.#open(reference, signal);
     return decodeMapPart(await object.readFrame(frame, signal), reference.name);

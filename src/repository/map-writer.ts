@@ -5,7 +5,7 @@ import { encodeMapPart } from './file-map.ts';
 import { mapsTargetBytes } from './format.ts';
 import type { DataKey } from './keys.ts';
 import type { PublishedObject } from './pack.ts';
-import { encodeFrames, ObjectEncoder } from './sealed-object.ts';
+import { ObjectEncoder, publishFrames } from './sealed-object.ts';
 
 type MapWriterParts = {
   readonly storage: Storage;
@@ -57,8 +57,12 @@ export class MapWriter {
     const { storage, dataKey, signal } = this.#parts;
     const encoder = new ObjectEncoder({ kind: 'maps', name, dataKey });
     const writer = await storage.openWriter(name, signal);
-    await writer.write(encodeFrames(encoder, frames));
-    await writer.publish();
+    try {
+      await publishFrames(writer, encoder, frames);
+    } catch (error) {
+      await writer.abort().catch(() => undefined);
+      throw error;
+    }
     this.published.push({ name, sizeBytes: encoder.sizeBytes });
   }
 

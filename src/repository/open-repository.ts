@@ -69,10 +69,14 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
   // Threads start with the first backup or restore, not with every command that opens the
   // repository.
   const threads = (): ThreadPool => {
-    pool ??= new ThreadPool(options.threadCount ?? Math.min(threadsMax, availableParallelism()));
+    if (pool === null || pool.hasFailed) {
+      pool = new ThreadPool(options.threadCount ?? Math.min(threadsMax, availableParallelism()));
+    }
     return pool;
   };
   const parts = { storage, keys, pool: threads };
+  const assertMounted = (signal: AbortSignal): Promise<void> =>
+    assertSameRepository(storage, marker, signal);
   const read = async (instanceId: InstanceId, backupId: BackupId, signal: AbortSignal) => {
     const name = manifestObject(instanceId, backupId);
     const { manifest, manifestBytes } = await readManifest(parts, name, signal);
@@ -82,6 +86,7 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
     id: marker.repositoryId,
     location: storage.location,
     openWriter: async (writer) => {
+      await assertMounted(writer.signal);
       const dataKey = await keys.ensure(writer.instanceId, writer.now, writer.signal);
       const previous = await readPrevious(parts, writer);
       return new BackupWriter({
@@ -90,6 +95,10 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
         pool: threads(),
         maps: new MapStore(storage, keys),
         level: options.level ?? defaultLevel,
+        assertReadable: async () => {
+          await assertMounted(writer.signal);
+          await keys.assertStored(dataKey, writer.signal);
+        },
       });
     },
     openReader: async (instanceId, backupId, signal) => {
@@ -99,11 +108,15 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
     findBackup: async (instanceId, backupId, signal): Promise<StoredBackup | null> => {
       const name = manifestObject(instanceId, backupId);
       if (!(await exists(storage, name, signal))) return null;
+      // Who made it may have been killed before its name was durable.
+      await storage.flush([name], signal);
       return (await read(instanceId, backupId, signal)).stored;
     },
     locateBackup: (backupId, signal) => locateBackup(storage, backupId, signal),
-    deleteBackup: (instanceId, backupId, rest) =>
-      deleteBackup({ ...parts, instanceId, backupId, ...rest }),
+    deleteBackup: async (instanceId, backupId, rest) => {
+      await assertMounted(rest.signal);
+      return await deleteBackup({ ...parts, instanceId, backupId, ...rest });
+    },
     [Symbol.asyncDispose]: async () => {
       await pool?.[Symbol.asyncDispose]();
     },
@@ -156,6 +169,20 @@ async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker
     throw damaged(repositoryObject, 'it lacks a field');
   }
   return { repositoryId, owner, masterKeyId } as Marker;
+}
+
+/** A volume that was unmounted or exchanged leaves a folder of the same name (rule 11). */
+async function assertSameRepository(
+  storage: Storage,
+  { repositoryId }: Marker,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = await readMarker(storage, signal);
+  if (found?.repositoryId === repositoryId) return;
+  const text = `${storage.location} does not hold repository ${repositoryId} any more`;
+  throw new CairnError('storage-unavailable', text, {
+    hint: 'look whether its volume is mounted; nothing was written to what is there instead',
+  });
 }
 
 /** A previous backup that cannot be used costs space, never the new backup (rule 32). */

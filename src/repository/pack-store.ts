@@ -17,7 +17,7 @@ export class PackStore {
     this.#keys = keys;
   }
 
-  /** @throws not-found, repository-damaged naming the pack */
+  /** @throws repository-damaged naming the pack */
   async open(name: string, header: ManifestHeader, signal: AbortSignal): Promise<SealedObject> {
     const known = this.#packs.get(name);
     if (known) return await known;

@@ -36,6 +36,8 @@ export class PackWriter {
   readonly #parts: PackParts;
   #packCount = 0;
   #current: OpenPack;
+  /** Begun in storage and not yet published. */
+  readonly #writers = new Set<ObjectWriter>();
   #tail: Promise<void> = Promise.resolve();
   #rawBytes = 0;
   #sealedBytes = 0;
@@ -82,10 +84,10 @@ export class PackWriter {
     if (this.#current.frameCount > 0) this.#close(this.#current);
   }
 
-  /** Forgets the pack that is being written. */
+  /** Forgets what is half written: after a failure also packs that were full already. */
   async abort(): Promise<void> {
     await this.#tail;
-    await this.#current.writer?.abort();
+    for (const writer of this.#writers) await writer.abort().catch(() => undefined);
   }
 
   #close(pack: OpenPack): void {
@@ -95,6 +97,7 @@ export class PackWriter {
     this.#follow(async () => {
       await pack.writer?.write(pack.encoder.end());
       await pack.writer?.publish();
+      if (pack.writer) this.#writers.delete(pack.writer);
       this.published.push({ name: pack.name, sizeBytes: pack.encoder.sizeBytes });
       gate.leave();
     });
@@ -103,6 +106,7 @@ export class PackWriter {
   async #write(pack: OpenPack, sealed: Buffer, rawBytes: number): Promise<void> {
     if (!pack.writer) {
       pack.writer = await this.#parts.storage.openWriter(pack.name, this.#parts.signal);
+      this.#writers.add(pack.writer);
       await pack.writer.write(pack.encoder.header);
     }
     pack.encoder.add(sealed);

@@ -28,6 +28,8 @@ export type BackupFacts = {
     readonly systemIdentifier: string;
     readonly startPosition: LogPosition;
     readonly stopPosition: LogPosition;
+    /** The file that holds the last of the log. */
+    readonly lastLogFile: string;
     /** Kept as they are. */
     readonly notes: Readonly<Record<string, unknown>>;
   };
@@ -93,6 +95,8 @@ export interface RepositoryReader {
   files(): readonly StoredFile[];
   /** The whole content of one file of at most 64 MiB. @throws not-found, repository-damaged */
   read(path: string, signal: AbortSignal): Promise<Buffer>;
+  /** The same for a file of any size, without keeping it. @throws not-found, repository-damaged */
+  verify(path: string, signal: AbortSignal): Promise<void>;
   /**
    * Writes files to absolute paths that do not exist yet; every page authenticated and compared
    * with its digest; durable when it answers. @throws repository-damaged naming the object,

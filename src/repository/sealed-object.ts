@@ -2,7 +2,8 @@
 // sealed frames come out by number. Packs, map objects and manifests differ only in what their
 // frames hold.
 import { randomBytes } from 'node:crypto';
-import type { ObjectWriter, Storage } from '../storage/storage.ts';
+import { isErrorKind } from '../model/errors.ts';
+import type { ByteRange, ObjectWriter, Storage } from '../storage/storage.ts';
 import type { ObjectKind } from './format.ts';
 import {
   damaged,
@@ -130,8 +131,9 @@ export class SealedObject {
   }
 
   /**
-   * Reads header and footer; with `whole`, everything in one go.
-   * @throws not-found, repository-damaged
+   * Reads header and footer; with `whole`, everything in one go. Who opens an object has seen its
+   * name in a listing or a manifest, so one that is gone is damage.
+   * @throws repository-damaged
    */
   static async open(
     parts: { readonly storage: Storage; readonly keys: KeyRing },
@@ -142,12 +144,12 @@ export class SealedObject {
     const { storage, keys } = parts;
     const { signal } = options;
     if (sizeBytes < trailerBytes) throw damaged(name, 'it is too short');
-    const whole = options.whole ? await storage.read(name, null, signal) : null;
+    const whole = options.whole ? await readPresent(storage, name, null, signal) : null;
     if (whole && whole.byteLength !== sizeBytes) throw damaged(name, 'its size has changed');
     const read = async (offsetBytes: number, lengthBytes: number): Promise<Buffer> =>
       whole
         ? whole.subarray(offsetBytes, offsetBytes + lengthBytes)
-        : await storage.read(name, { offsetBytes, lengthBytes }, signal);
+        : await readPresent(storage, name, { offsetBytes, lengthBytes }, signal);
     const headBytes = Math.min(sizeBytes, headerLength('x'.repeat(255)));
     const header = decodeHeader(await read(0, headBytes), name);
     if (header.kind !== object.kind) throw damaged(name, `it is a ${header.kind}`);
@@ -168,13 +170,27 @@ export class SealedObject {
     const { offsetBytes, sealedBytes } = span;
     if (this.#whole) return this.#whole.subarray(offsetBytes, offsetBytes + sealedBytes);
     const range = { offsetBytes, lengthBytes: sealedBytes };
-    return await this.#storage.read(this.name, range, signal);
+    return await readPresent(this.#storage, this.name, range, signal);
   }
 
   /** One frame, unsealed on this thread. @throws repository-damaged */
   async readFrame(frame: number, signal: AbortSignal): Promise<Buffer> {
     const sealed = await this.readSealed(frame, signal);
     return unsealFrame(sealed, { key: this.key, frame, name: this.name });
+  }
+}
+
+async function readPresent(
+  storage: Storage,
+  name: string,
+  range: ByteRange | null,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  try {
+    return await storage.read(name, range, signal);
+  } catch (error) {
+    if (isErrorKind(error, 'not-found')) throw damaged(name, 'it is missing', error);
+    throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 // A fixed set of worker threads for page work. It queues nothing itself beyond what it is given:
 // callers bound what they have in flight. A thread that dies fails its tasks and every later one:
-// the job ends as a bug.
+// the job ends as a bug, and whoever needs threads next makes a new pool.
 import { Worker } from 'node:worker_threads';
 import type { RecordedError } from '../model/errors.ts';
 import { CairnError } from '../model/errors.ts';
@@ -58,9 +58,10 @@ export class ThreadPool {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #failure: CairnError | null = null;
+  /** Answers when every thread is gone. */
+  #ended: Promise<unknown> | null = null;
 
-  constructor(threadCount: number) {
-    const entry = new URL('./page-thread.ts', import.meta.url);
+  constructor(threadCount: number, entry = new URL('./page-thread.ts', import.meta.url)) {
     this.#workers = Array.from({ length: threadCount }, () => new Worker(entry));
     this.#load = this.#workers.map(() => 0);
     this.#workers.forEach((worker, thread) => this.#listen(worker, thread));
@@ -70,12 +71,17 @@ export class ThreadPool {
     return this.#workers.length;
   }
 
+  get hasFailed(): boolean {
+    return this.#failure !== null;
+  }
+
   /** Buffers in `transfer` belong to the thread until the answer brings them back. */
   async run<Task extends ThreadTask>(task: Task, transfer: ArrayBuffer[]): Promise<ResultOf<Task>> {
     if (this.#failure) throw this.#failure;
     const id = this.#nextId++;
     const thread = this.#load.indexOf(Math.min(...this.#load));
     return await new Promise<ResultOf<Task>>((resolve, reject) => {
+      this.#workers[thread]?.postMessage({ id, task } satisfies ThreadRequest, transfer);
       this.#waiting.set(id, {
         thread,
         settle: (reply) => {
@@ -85,13 +91,11 @@ export class ThreadPool {
         fail: reject,
       });
       this.#addLoad(thread, 1);
-      this.#workers[thread]?.postMessage({ id, task } satisfies ThreadRequest, transfer);
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#fail(new CairnError('cancelled', 'the page threads were closed'));
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    await this.#fail(new CairnError('cancelled', 'the page threads were closed'));
   }
 
   #listen(worker: Worker, thread: number): void {
@@ -101,9 +105,12 @@ export class ThreadPool {
       this.#addLoad(thread, -1);
       waiting?.settle(reply);
     });
-    worker.on('error', (cause) => {
-      this.#fail(new CairnError('bug', `a page thread died: ${cause.message}`, { cause }));
-    });
+    const died = (why: string, cause?: unknown): void => {
+      void this.#fail(new CairnError('bug', `a page thread died: ${why}`, { cause }));
+    };
+    worker.on('error', (cause) => died(cause.message, cause));
+    worker.on('messageerror', (cause) => died(cause.message, cause));
+    worker.on('exit', (code) => died(`exit code ${code}`));
     worker.unref();
   }
 
@@ -115,9 +122,15 @@ export class ThreadPool {
     else this.#workers[thread]?.ref();
   }
 
-  #fail(error: CairnError): void {
+  /**
+   * Tasks are told only when no thread runs any more: their callers close files whose descriptors
+   * the threads write to, and the next file to be opened gets the same number.
+   */
+  async #fail(error: CairnError): Promise<void> {
     this.#failure ??= error;
-    for (const waiting of this.#waiting.values()) waiting.fail(error);
+    this.#ended ??= Promise.all(this.#workers.map((worker) => worker.terminate()));
+    await this.#ended;
+    for (const waiting of this.#waiting.values()) waiting.fail(this.#failure);
     this.#waiting.clear();
   }
 }

@@ -5,6 +5,7 @@
 // published object runs behind the writer's back, a few at a time; `flush` waits for them and then
 // for the folders. One barrier before the commit point costs seconds where one per object costs
 // minutes (rules 2 and 31).
+import type { Dirent } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { link, mkdir, open, readdir, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -17,6 +18,8 @@ const temporaryFolder = 'tmp';
 const syncsInFlightMax = 4;
 const folderMode = 0o700;
 const fileMode = 0o600;
+/** No job lives so long: a temporary file that nobody wrote to since belongs to a dead process. */
+const abandonedMs = 7 * 24 * 3_600_000;
 
 export class LocalStorage implements Storage {
   readonly location: string;
@@ -26,6 +29,7 @@ export class LocalStorage implements Storage {
   readonly #syncs = new Map<string, Promise<void>>();
   /** A kernel reports a failed write-back once; after that the object is in doubt for good. */
   readonly #failedSyncs = new Map<string, CairnError>();
+  #sweeping: Promise<void> | null = null;
 
   private constructor(root: string, random: Random) {
     this.#root = root;
@@ -36,15 +40,15 @@ export class LocalStorage implements Storage {
   /** Makes the folder when it is missing. @throws storage-unavailable */
   static async open(root: string, random: Random): Promise<LocalStorage> {
     const storage = new LocalStorage(root, random);
-    await storage.#attempt(`open ${root}`, () =>
-      mkdir(join(root, temporaryFolder), { recursive: true, mode: folderMode }),
-    );
+    await storage.#attempt(`open ${root}`, () => makeFolders(root));
     return storage;
   }
 
   async openWriter(name: string, signal: AbortSignal): Promise<ObjectWriter> {
     signal.throwIfAborted();
     const finalPath = this.#path(name);
+    this.#sweeping ??= this.#sweep().catch(() => undefined);
+    await this.#sweeping;
     const { path, handle } = await this.#openTemporary(name);
     let open = true;
     return {
@@ -171,8 +175,21 @@ export class LocalStorage implements Storage {
     for (const entry of entries) {
       const name = `${folder}${entry.name}`;
       if (name === temporaryFolder) continue;
-      if (entry.isDirectory()) yield* this.#walk(`${name}/`, signal);
+      if (await isFolder(join(path, entry.name), entry)) yield* this.#walk(`${name}/`, signal);
       else yield name;
+    }
+  }
+
+  /** What processes that were killed left behind; ages by the clock that dates the files. */
+  async #sweep(): Promise<void> {
+    const { path, handle } = await this.#openTemporary(temporaryFolder);
+    const nowMs = (await handle.stat()).mtimeMs;
+    await handle.close();
+    await rm(path, { force: true });
+    const folder = join(this.#root, temporaryFolder);
+    for (const file of await readdir(folder)) {
+      const { mtimeMs } = await stat(join(folder, file));
+      if (nowMs - mtimeMs > abandonedMs) await rm(join(folder, file), { force: true });
     }
   }
 
@@ -228,6 +245,32 @@ export class LocalStorage implements Storage {
       throw toStorageError(error, `${what} in ${this.location}`);
     }
   }
+}
+
+/** What is on a medium that cannot be written can still be read. */
+async function makeFolders(root: string): Promise<void> {
+  try {
+    const first = await mkdir(join(root, temporaryFolder), { recursive: true, mode: folderMode });
+    if (first === undefined) return;
+    for (let folder = root; folder.length >= dirname(first).length; folder = dirname(folder)) {
+      await syncFolder(folder);
+      if (folder === dirname(folder)) return;
+    }
+  } catch (error) {
+    // A read-only volume, on which Node makes ENOENT of it: reading needs no folder of ours.
+    if (!['EROFS', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    await readdir(root);
+  }
+}
+
+/** Whoever moved a part of the repository to another volume left a link: it must not hide it. */
+async function isFolder(path: string, entry: Dirent): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  const target = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    const text = `cannot follow ${path}: ${cause.message}`;
+    throw new CairnError('storage-unavailable', text, { cause });
+  });
+  return target.isDirectory();
 }
 
 function toStorageError(error: unknown, what: string): CairnError {

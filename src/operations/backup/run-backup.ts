@@ -16,18 +16,15 @@ export async function runBackup(job: Job, context: JobContext, parts: WorkerPart
   const { backupId } = parseBackupPayload(job.payload);
   const backup = await parts.catalog.backups.get(job.projectId, backupId);
   const { id, instanceId } = backup;
-  const { signal } = context;
-  const stored =
-    (await parts.repository.findBackup(instanceId, id, signal)) ??
-    (await storeBackup(backup, context, parts));
+  // An earlier attempt came this far.
+  if (backup.state.status !== 'building') return;
+  const found = await parts.repository.findBackup(instanceId, id, context.signal);
+  if (!found) await storeBackup(backup, context, parts);
+  const stored = await readBack(backup, context, parts);
   await context.commit((tx) => tx.backups.setState(id, completedState(stored)));
 }
 
-async function storeBackup(
-  backup: Backup,
-  context: JobContext,
-  parts: WorkerParts,
-): Promise<StoredBackup> {
+async function storeBackup(backup: Backup, context: JobContext, parts: WorkerParts): Promise<void> {
   const { signal, log } = context;
   const instance = assertReachable(
     await parts.catalog.instances.get(backup.projectId, backup.instanceId),
@@ -51,28 +48,41 @@ async function storeBackup(
     ...{ signal, log },
   });
   context.progress({ phase: 'committing', doneBytes: lastBytes, totalBytes: lastBytes });
-  await writer.commit({
-    instance: { name: instance.name, engine: instance.engine },
-    backup: { ...backup, endedAt: parts.clock.now() },
-    base,
-    beforeCommit: () => context.assertLease(),
-  });
-  return await readBack(backup, base.lastLogFile, context, parts);
+  try {
+    await writer.commit({
+      instance: { name: instance.name, engine: instance.engine },
+      backup: { ...backup, endedAt: parts.clock.now() },
+      base,
+      beforeCommit: () => context.assertLease(),
+    });
+  } catch (error) {
+    // An attempt that had lost its lease wrote the manifest after all: the backup exists, and is
+    // taken over like that of an attempt that died.
+    const isWritten = isErrorKind(error, 'conflict') && (await isStored(backup, context, parts));
+    if (!isWritten) throw error;
+  }
+}
+
+async function isStored(
+  { instanceId, id }: Backup,
+  { signal }: JobContext,
+  { repository }: WorkerParts,
+): Promise<boolean> {
+  return (await repository.findBackup(instanceId, id, signal)) !== null;
 }
 
 /**
  * The last log is stored *and* read back (rule 14): a backup that cannot be read is none, and must
- * not stay.
+ * not stay. Whoever completes the catalog does it, also for the manifest of an attempt that died.
  */
 async function readBack(
   { instanceId, id }: Backup,
-  lastLogFile: string,
   { signal, assertLease }: JobContext,
   { repository }: WorkerParts,
 ): Promise<StoredBackup> {
   try {
     const reader = await repository.openReader(instanceId, id, signal);
-    await reader.read(lastLogFile, signal);
+    await reader.verify(reader.stored.facts.base.lastLogFile, signal);
     return reader.stored;
   } catch (error) {
     const unreadable = isErrorKind(error, 'repository-damaged') || isErrorKind(error, 'not-found');

@@ -17,8 +17,7 @@ export async function runRemoval(job: Job, context: JobContext, parts: WorkerPar
   context.progress({ phase: 'removing', doneBytes: 0, totalBytes: null });
   // Its own folder exists for a restored server only, also for one whose restore failed.
   const driver = driverFor(parts.engines, instance.engine);
-  await context.assertLease();
   const homeDir = instance.managed?.homeDir ?? join(parts.serversDir, instance.id);
-  await removeServer(driver, homeDir, context.signal);
+  await removeServer(driver, homeDir, context);
   await context.commit((tx) => tx.instances.delete(instance.id));
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { JobContext } from '../../jobs/job-kind.ts';
+import type { InstanceId } from '../../model/ids.ts';
 import type { Connection, Instance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
 import { removeServer } from '../instances/remove-server.ts';
@@ -16,6 +17,8 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
   const { catalog, repository } = parts;
   const { signal, log } = context;
   const target = await catalog.instances.get(job.projectId, payload.targetInstanceId);
+  // An earlier attempt came this far and died: the server is in use, with data of its own by now.
+  if (target.state.status === 'active') return;
   const backup = await catalog.backups.get(job.projectId, payload.backupId);
   const driver = driverFor(parts.engines, target.engine);
   const homeDir = join(parts.serversDir, target.id);
@@ -24,7 +27,7 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
   await driver.findServerBinaries(backup.serverVersion);
   const source = await repository.openReader(backup.instanceId, backup.id, signal);
   // An earlier attempt may have left files, or a server that nobody knows.
-  await removeServer(driver, homeDir, signal);
+  await removeServer(driver, homeDir, context);
   const started = await driver.startRestored({
     ...{ source, homeDir, port: payload.port, signal, log },
     sourceConnection: await findSourceConnection(job, payload, parts),
@@ -40,9 +43,30 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
     };
     await context.commit((tx) => tx.instances.update(running));
   } catch (error) {
-    // Not ours to register any more: whoever holds the lease now starts a server of its own.
-    await driver.stopManaged(started.managed, AbortSignal.timeout(60_000));
+    if (!(await isTakenOver(job, target.id, parts))) {
+      await driver.stopManaged(started.managed, AbortSignal.timeout(60_000));
+    }
     throw error;
+  }
+}
+
+/**
+ * Whether the server in the folder is another attempt's business: one that goes on, will begin, or
+ * has handed its server out. All use the same folder: what runs there may not be what we started.
+ * Who cannot tell leaves it alone; the next attempt, or the removal of the instance, stops it.
+ */
+async function isTakenOver(
+  { projectId, fence }: Job,
+  targetId: InstanceId,
+  { catalog }: WorkerParts,
+): Promise<boolean> {
+  try {
+    const target = await catalog.instances.find(projectId, targetId);
+    const open = await catalog.jobs.listOpen(targetId);
+    const others = open.filter((job) => job.status === 'queued' || job.fence !== fence);
+    return target?.state.status === 'active' || others.length > 0;
+  } catch {
+    return true;
   }
 }
 
