@@ -42,7 +42,7 @@ async function run(request: StepRequest): Promise<StepResult> {
   const masterKey = MasterKey.parse(request.masterKey);
   const now = systemClock.now();
   await using repository = await openRepository({
-    ...{ storage, masterKey, ownerId: 'bench', random, now, signal },
+    ...{ storage, masterKey, ownerId: 'bench', expectedId: null, random, now, signal },
   });
   const driver = createPostgresqlDriver({
     binDirs: [],

@@ -12,7 +12,7 @@ import type { Config, Environment } from './config/config.ts';
 import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
 import { createWorker } from './jobs/worker.ts';
-import { CairnError, isErrorKind } from './model/errors.ts';
+import { CairnError } from './model/errors.ts';
 import { defaultPool } from './model/instance.ts';
 import { bootstrapIdentity } from './operations/identity/bootstrap-identity.ts';
 import { createJobKinds } from './operations/job-kinds.ts';
@@ -20,6 +20,7 @@ import type { EngineDrivers } from './operations/parts.ts';
 import { restoreToFolder } from './operations/restore/restore-to-folder.ts';
 import type { Clock } from './platform/clock.ts';
 import { systemClock } from './platform/clock.ts';
+import { untilAborted } from './platform/deadline.ts';
 import type { Logger } from './platform/logger.ts';
 import { createLogger, silentLogger } from './platform/logger.ts';
 import { MasterKey } from './platform/master-key.ts';
@@ -28,7 +29,6 @@ import type { Random } from './platform/random.ts';
 import { systemRandom } from './platform/random.ts';
 import { untilFired } from './platform/shutdown.ts';
 import { Supervisor } from './platform/supervisor.ts';
-import { repositoryObject } from './repository/format.ts';
 import { openRepository } from './repository/open-repository.ts';
 import type { Repository } from './repository/repository.ts';
 import { LocalStorage } from './storage/local.ts';
@@ -38,6 +38,7 @@ const clock: Clock = systemClock;
 const random: Random = systemRandom;
 const workerStopMs = 20_000;
 const ownerSetting = 'catalog.id';
+const repositorySetting = 'repository.id';
 
 type ApiServer = ReturnType<typeof createApiServer>;
 
@@ -86,11 +87,18 @@ async function serve(
     await untilFired(options.signal);
     log.info('stopping');
   } finally {
-    await api.close();
-    await supervisor?.stop(workerStopMs);
+    // Both at once: a request that hangs must not keep the workers running.
+    await Promise.allSettled([closeApi(api), supervisor?.stop(workerStopMs)]);
     await repository[Symbol.asyncDispose]();
     await catalog.close();
   }
+}
+
+/** Waits for the answers under way, but not for ever. */
+async function closeApi(api: ApiServer): Promise<void> {
+  const closing = api.close();
+  closing.catch(() => undefined);
+  await untilAborted(closing, AbortSignal.timeout(workerStopMs));
 }
 
 async function listen(api: ApiServer, { host, port }: Config): Promise<void> {
@@ -165,6 +173,7 @@ async function restoreWithoutService(
   await using repository = await openRepository({
     ...{ storage, masterKey, random },
     ownerId: null,
+    expectedId: null,
     now: clock.now(),
     signal: request.signal,
   });
@@ -187,7 +196,7 @@ async function checkStorage(config: Config): Promise<string> {
   const masterKey = await findMasterKey(config);
   const storage = await openExistingStorage(config.storageUrl);
   await using repository = await openRepository({
-    ...{ storage, masterKey, random, ownerId: null },
+    ...{ storage, masterKey, random, ownerId: null, expectedId: null },
     now: clock.now(),
     signal: AbortSignal.timeout(30_000),
   });
@@ -206,41 +215,17 @@ async function openGround(config: Config, name: string): Promise<Ground> {
     const ownerId = await catalog.settings.ensure(ownerSetting, random.hex(16));
     const signal = AbortSignal.timeout(60_000);
     const now = clock.now();
-    await assertNotLost(catalog, storage, signal);
-    const repository = await openRepository({ storage, masterKey, ownerId, random, now, signal });
+    // Once a catalog has a repository, another or none in its place is an error: where a volume is
+    // not mounted, its backups would seem lost and a new repository would grow over them.
+    const expectedId = await catalog.settings.find(repositorySetting);
+    const parts = { storage, masterKey, ownerId, random, now, signal };
+    const repository = await openRepository({ ...parts, expectedId });
+    await catalog.settings.ensure(repositorySetting, repository.id);
     return { config, log, masterKey, engines, catalog, repository };
   } catch (error) {
     await catalog.close();
     throw error;
   }
-}
-
-/**
- * Where a volume is not mounted, a new repository would be made in place of the old one, and every
- * backup of the catalog would point to nothing. @throws storage-unavailable
- */
-async function assertNotLost(
-  catalog: Catalog,
-  storage: Storage,
-  signal: AbortSignal,
-): Promise<void> {
-  const found = await storage.stat(repositoryObject, signal).catch((error: unknown) => {
-    if (isErrorKind(error, 'not-found')) return null;
-    throw error;
-  });
-  if (found || !(await hasBackups(catalog))) return;
-  const text = `the catalog knows backups, but there is no repository in ${storage.location}`;
-  throw new CairnError('storage-unavailable', text, {
-    hint: 'look whether its volume is mounted, and whether CAIRN_STORAGE is what it was',
-  });
-}
-
-async function hasBackups(catalog: Catalog): Promise<boolean> {
-  for (const { id: projectId } of await catalog.identity.listProjects()) {
-    const { total } = await catalog.backups.list({ projectId }, { offset: 0, limit: 1 });
-    if (total > 0) return true;
-  }
-  return false;
 }
 
 function workerParts({ catalog, engines, repository, config }: Ground) {

@@ -31,6 +31,7 @@ import type { TestServer } from './fixtures/postgres-server.ts';
 import { findFreePort, startPostgres } from './fixtures/postgres-server.ts';
 import { catalogSuite } from './suites/catalog-suite.ts';
 import { jobsSuite } from './suites/jobs-suite.ts';
+import { locksSuite } from './suites/locks-suite.ts';
 import { workerSuite } from './suites/worker-suite.ts';
 
 let started: TestServer | null = null;
@@ -65,6 +66,7 @@ function claimRequest(owner: string): ClaimRequest {
 for (const [leg, openFresh] of legs) {
   catalogSuite(leg, openFresh);
   jobsSuite(leg, openFresh);
+  locksSuite(leg, openFresh);
   workerSuite(leg, openFresh);
 
   describe(`catalog of several processes: ${leg}`, () => {

@@ -329,7 +329,13 @@ describe('a damaged repository', () => {
 
   it('refuses a wrong key, another owner and a newer format', async () => {
     const { storage, masterKey } = await stored();
-    const rest = { storage, random: systemRandom, now: new Date(0), signal: never };
+    const rest = {
+      storage,
+      expectedId: null,
+      random: systemRandom,
+      now: new Date(0),
+      signal: never,
+    };
     await assert.rejects(
       openRepository({ ...rest, masterKey: MasterKey.generate(), ownerId: 'test-owner' }),
       (error) => isErrorKind(error, 'invalid') && error.hint?.includes(masterKey.id) === true,
@@ -346,6 +352,21 @@ describe('a damaged repository', () => {
       openRepository({ ...rest, masterKey, ownerId: null }),
       (error) => isErrorKind(error, 'repository-damaged') && error.message.includes('format 2'),
     );
+  });
+
+  it('takes neither another repository nor none for the one that is expected', async () => {
+    const { masterKey, storage } = await stored();
+    const rest = { masterKey, random: systemRandom, now: new Date(0), signal: never };
+    const expected = { ...rest, ownerId: 'test-owner', expectedId: 'f00d' };
+    await assert.rejects(
+      openRepository({ ...expected, storage }),
+      (error) => isErrorKind(error, 'storage-unavailable') && error.message.includes('not f00d'),
+    );
+    const unmounted = new MemoryStorage();
+    await assert.rejects(openRepository({ ...expected, storage: unmounted }), (error) =>
+      isErrorKind(error, 'storage-unavailable'),
+    );
+    assert.equal(unmounted.objects.size, 0, 'a repository was begun in the wrong place');
   });
 
   it('keeps no readable trace of the data', async () => {

@@ -19,6 +19,7 @@ export function backupRecords(database: CatalogDatabase): BackupRecords {
 
 function readingRecords({
   db,
+  traits,
 }: CatalogDatabase): Omit<BackupRecords, 'insert' | 'setState' | 'delete'> {
   const find = async (projectId: ProjectId, id: BackupId): Promise<Backup | null> => {
     const row = await db
@@ -26,6 +27,7 @@ function readingRecords({
       .selectAll()
       .where('id', '=', id)
       .where('project_id', '=', projectId)
+      .$if(traits.hasRowLocks && db.isTransaction, (query) => query.forUpdate())
       .executeTakeFirst();
     return row ? toBackup(row) : null;
   };

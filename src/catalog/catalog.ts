@@ -69,6 +69,7 @@ export type InstanceFilter = {
 export interface InstanceRecords {
   /** @throws conflict when the project has an instance of that name */
   insert(instance: Instance): Promise<void>;
+  /** Inside a transaction nobody else changes the instance until its end. */
   find(projectId: ProjectId, id: InstanceId): Promise<Instance | null>;
   /** @throws not-found */
   get(projectId: ProjectId, id: InstanceId): Promise<Instance>;
@@ -95,6 +96,10 @@ export type BackupFilter = {
 export interface BackupRecords {
   /** @throws conflict when the name is taken, or another backup of the instance is building */
   insert(backup: Backup): Promise<void>;
+  /**
+   * Inside a transaction nobody else changes the backup until its end. Backups before instances:
+   * whoever reads both keeps to that order.
+   */
   find(projectId: ProjectId, id: BackupId): Promise<Backup | null>;
   /** @throws not-found */
   get(projectId: ProjectId, id: BackupId): Promise<Backup>;

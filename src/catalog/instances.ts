@@ -13,13 +13,17 @@ import { damagedRow, readNumber, readObject, readText, readWord } from './row-va
 import type { InstanceRow } from './schema.ts';
 import { unwrapSecret, wrapSecret } from './wrapped-secret.ts';
 
-export function instanceRecords({ db }: CatalogDatabase, masterKey: MasterKey): InstanceRecords {
+export function instanceRecords(
+  { db, traits }: CatalogDatabase,
+  masterKey: MasterKey,
+): InstanceRecords {
   const find = async (projectId: ProjectId, id: InstanceId): Promise<Instance | null> => {
     const row = await db
       .selectFrom('instances')
       .selectAll()
       .where('id', '=', id)
       .where('project_id', '=', projectId)
+      .$if(traits.hasRowLocks && db.isTransaction, (query) => query.forUpdate())
       .executeTakeFirst();
     return row ? toInstance(row, masterKey) : null;
   };

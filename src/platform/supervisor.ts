@@ -81,7 +81,10 @@ export class Supervisor {
         this.#children.delete(child);
         resolve(text);
       };
-      child.on('error', (error) => end(error.message));
+      // Only a failed start: a signal that could not be sent does not end the child.
+      child.on('error', (error) => {
+        if (child.pid === undefined) end(error.message);
+      });
       child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`));
     });
   }

@@ -176,7 +176,7 @@ export class BackupWriter implements RepositoryWriter {
         await storage.delete(name, signal);
       }
     } catch (err) {
-      log.warn({ err }, 'could not delete the packs of a backup that was given up; prune will');
+      log.warn({ err }, 'could not delete the packs of a backup that was given up');
     }
   }
 

@@ -22,6 +22,8 @@ export type OpenOptions = {
   readonly masterKey: MasterKey;
   /** The catalog that owns the repository; null to read one with the key alone. */
   readonly ownerId: string | null;
+  /** The repository that the owner has used so far; null at first: then one is made if need be. */
+  readonly expectedId: string | null;
   readonly random: Random;
   readonly now: Date;
   readonly signal: AbortSignal;
@@ -41,13 +43,14 @@ type Marker = {
 };
 
 /**
- * Opens the repository in the storage; with an owner, makes it when it is not there.
- * @throws not-found, conflict (another catalog owns it), invalid (wrong master key),
- * repository-damaged
+ * Opens the repository in the storage; with an owner that had none so far, makes it when it is not
+ * there. @throws not-found, conflict (another catalog owns it), invalid (wrong master key),
+ * storage-unavailable (it is not the expected one), repository-damaged
  */
 export async function openRepository(options: OpenOptions): Promise<Repository> {
   const { storage, masterKey } = options;
   const marker = await findMarker(options);
+  assertExpected(options, marker);
   if (options.ownerId !== null && marker.owner !== options.ownerId) {
     throw new CairnError('conflict', `${storage.location} belongs to another Cairn`, {
       hint: 'give this Cairn a storage location of its own; two would delete each other’s backups',
@@ -123,10 +126,22 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
   };
 }
 
+/** A volume that is not mounted, or another in its place, must not pass for the repository. */
+function assertExpected({ storage, expectedId }: OpenOptions, marker: Marker | null): void {
+  if (expectedId === null || marker?.repositoryId === expectedId) return;
+  const text = marker
+    ? `${storage.location} holds repository ${marker.repositoryId}, not ${expectedId}`
+    : `the catalog knows backups, but there is no repository in ${storage.location}`;
+  throw new CairnError('storage-unavailable', text, {
+    hint: 'look whether its volume is mounted, and whether CAIRN_STORAGE is what it was',
+  });
+}
+
 async function findMarker(options: OpenOptions): Promise<Marker> {
   const { storage, signal, ownerId } = options;
   const found = await readMarker(storage, signal);
   if (found) return found;
+  assertExpected(options, null);
   if (ownerId === null) {
     throw new CairnError('not-found', `there is no repository in ${storage.location}`, {
       hint: 'check the storage location',
