@@ -15,18 +15,17 @@ import { register } from '../fixtures/service-calls.ts';
 const strangerId = `${'0'.repeat(32)}br03`;
 const otherKey = 'ab'.repeat(32);
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 let service: TestService;
 
 before(async () => {
-  server = await startPostgres({ version: '16' });
-  service = await startService();
+  server = scene.use(await startPostgres({ version: '16' }));
+  service = scene.use(await startService());
   await register(service, server.url);
 });
-after(async () => {
-  await service[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
+after(() => scene.disposeAsync());
 
 type Failure = { readonly error: { readonly kind: string; readonly message: string } };
 type Doctor = {

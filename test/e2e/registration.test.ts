@@ -16,6 +16,8 @@ import { backUp } from '../fixtures/service-calls.ts';
 const wrongPassword = 'not-the-password-7781';
 const readerPassword = 'password-of-the-reader-3319';
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 let minimal: TestServer;
 let service: TestService;
@@ -23,19 +25,17 @@ let service: TestService;
 let printed = '';
 
 before(async () => {
-  server = await startPostgres({ version: '16' });
+  server = scene.use(await startPostgres({ version: '16' }));
   await server.query(`create role reader login password '${readerPassword}'`);
-  minimal = await startPostgres({
-    version: '16',
-    settings: { wal_level: 'minimal', max_wal_senders: '0' },
-  });
-  service = await startService({ environment: { CAIRN_LOG_LEVEL: 'trace' } });
+  minimal = scene.use(
+    await startPostgres({
+      version: '16',
+      settings: { wal_level: 'minimal', max_wal_senders: '0' },
+    }),
+  );
+  service = scene.use(await startService({ environment: { CAIRN_LOG_LEVEL: 'trace' } }));
 });
-after(async () => {
-  await service[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-  await minimal[Symbol.asyncDispose]();
-});
+after(() => scene.disposeAsync());
 
 function urlWith(changes: Partial<Pick<URL, 'username' | 'password' | 'port'>>): string {
   return Object.assign(new URL(server.url), changes).href;

@@ -22,6 +22,8 @@ import {
 import { atPort, tableSums } from '../fixtures/table-sums.ts';
 import { until } from '../fixtures/until.ts';
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 let service: TestService;
 let instanceId: string;
@@ -33,20 +35,19 @@ let sumsOfSecond: Record<string, string>;
 const repositoryDir = (): string => join(service.dataDir, 'repository');
 
 before(async () => {
-  server = await startPostgres({ version: '17' });
+  server = scene.use(await startPostgres({ version: '17' }));
   await server.query(
     `create table orders as
      select g as id, md5(g::text) as code, 'new' as status from generate_series(1, 200000) g`,
   );
   await server.query('create table empty (id int)');
   await server.query('checkpoint');
-  service = await startService({ versions: ['17'], environment: { CAIRN_LOG_LEVEL: 'debug' } });
+  service = scene.use(
+    await startService({ versions: ['17'], environment: { CAIRN_LOG_LEVEL: 'debug' } }),
+  );
   instanceId = await register(service, server.url);
 });
-after(async () => {
-  await service[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
+after(() => scene.disposeAsync());
 
 suite('a service, from its first backup to its loss', () => {
   test('the create call answers as the seed page says and its job ends well', async () => {

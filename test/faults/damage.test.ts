@@ -14,6 +14,8 @@ import { runCairn, startService } from '../fixtures/service.ts';
 import { backUp, objectsOf, register, showRdsJob, untilEnded } from '../fixtures/service-calls.ts';
 import { atPort, tableSums } from '../fixtures/table-sums.ts';
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 let service: TestService;
 let instanceId: string;
@@ -24,21 +26,18 @@ const repositoryDir = (): string => join(service.dataDir, 'repository');
 const folder = (): string => join(service.folder, 'folder');
 
 before(async () => {
-  server = await startPostgres({ version: '17' });
+  server = scene.use(await startPostgres({ version: '17' }));
   await server.query(
     'create table notes as select g, md5(g::text) from generate_series(1, 50000) g',
   );
-  service = await startService({ versions: ['17'] });
+  service = scene.use(await startService({ versions: ['17'] }));
   instanceId = await register(service, server.url);
   firstId = (await backUp(service, instanceId, 'first')).id;
   // Half of the pages are new in the second backup, the others lie in the packs of the first.
   await server.query("update notes set md5 = 'changed' where g > 25000");
   backupId = (await backUp(service, instanceId, 'second')).id;
 });
-after(async () => {
-  await service[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
+after(() => scene.disposeAsync());
 
 function objectOf(id: string, part: string): string {
   const name = objectsOf(repositoryDir(), id).find((path) => path.includes(part));

@@ -25,12 +25,14 @@ import { mountSmallDisk, skipWithoutRoot } from '../fixtures/small-disk.ts';
 const tooSmallMib = 100;
 const roomMib = 600;
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 
 before(async () => {
-  server = await startLargeServer('16');
+  server = scene.use(await startLargeServer('16'));
 });
-after(() => server[Symbol.asyncDispose]());
+after(() => scene.disposeAsync());
 
 /** Fails for want of room, and leaves no byte of the failed backup. */
 async function assertRunsFull(service: TestService, repositoryDir: string): Promise<string> {

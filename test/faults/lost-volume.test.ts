@@ -22,6 +22,8 @@ import {
 } from '../fixtures/service-calls.ts';
 import { mountSmallDisk, skipWithoutRoot } from '../fixtures/small-disk.ts';
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 let service: TestService;
 let instanceId: string;
@@ -30,15 +32,12 @@ let backupId: string;
 const repositoryDir = (): string => join(service.dataDir, 'repository');
 
 before(async () => {
-  server = await startPostgres({ version: '16' });
-  service = await startService();
+  server = scene.use(await startPostgres({ version: '16' }));
+  service = scene.use(await startService());
   instanceId = await register(service, server.url);
   backupId = (await backUp(service, instanceId, 'before')).id;
 });
-after(async () => {
-  await service[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
+after(() => scene.disposeAsync());
 
 /** An empty folder lies in the place of the repository, as where a volume is not mounted. */
 async function withoutVolume(work: () => Promise<void>): Promise<void> {

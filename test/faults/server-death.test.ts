@@ -29,23 +29,21 @@ import { until } from '../fixtures/until.ts';
 const cancelMs = 4_000;
 const soonMs = 20_000;
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 let proxy: GatedProxy;
 let service: TestService;
 let instanceId: string;
 
 before(async () => {
-  server = await startLargeServer('18');
-  proxy = await startGatedProxy(server.port);
-  service = await startService({ versions: ['18'] });
+  server = scene.use(await startLargeServer('18'));
+  proxy = scene.use(await startGatedProxy(server.port));
+  service = scene.use(await startService({ versions: ['18'] }));
   instanceId = await register(service, atPort(server.url, proxy.port));
 });
 afterEach(() => proxy.open());
-after(async () => {
-  await service[Symbol.asyncDispose]();
-  await proxy[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
+after(() => scene.disposeAsync());
 
 /** Asks for a backup and answers when it stands still in the middle. */
 async function beginBackup(name: string): Promise<Requested> {

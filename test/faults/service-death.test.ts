@@ -25,26 +25,26 @@ const leaseMs = 120_000;
 const stopMs = 10_000;
 const goneMs = 15_000;
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 let proxy: GatedProxy;
 let service: TestService;
 let instanceId: string;
 
 before(async () => {
-  server = await startLargeServer('17');
-  proxy = await startGatedProxy(server.port);
-  service = await startService({
-    versions: ['17'],
-    environment: { CAIRN_JOB_LEASE_MS: String(leaseMs) },
-  });
+  server = scene.use(await startLargeServer('17'));
+  proxy = scene.use(await startGatedProxy(server.port));
+  service = scene.use(
+    await startService({
+      versions: ['17'],
+      environment: { CAIRN_JOB_LEASE_MS: String(leaseMs) },
+    }),
+  );
   instanceId = await register(service, atPort(server.url, proxy.port));
 });
 afterEach(() => proxy.open());
-after(async () => {
-  await service[Symbol.asyncDispose]();
-  await proxy[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
+after(() => scene.disposeAsync());
 
 async function assertCompleted(backupId: string, jobId: string): Promise<void> {
   const job = await untilEnded(service, jobId);

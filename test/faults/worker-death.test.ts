@@ -29,6 +29,8 @@ import { until } from '../fixtures/until.ts';
 const leaseMs = 120_000;
 const soonMs = 30_000;
 
+/** Everything that must be gone at the end, whatever fails on the way. */
+const scene = new AsyncDisposableStack();
 let server: TestServer;
 let proxy: GatedProxy;
 let service: TestService;
@@ -38,17 +40,13 @@ let failedId: string;
 const repositoryDir = (): string => join(service.dataDir, 'repository');
 
 before(async () => {
-  server = await startLargeServer('16');
-  proxy = await startGatedProxy(server.port);
-  service = await startService({ environment: { CAIRN_JOB_LEASE_MS: String(leaseMs) } });
+  server = scene.use(await startLargeServer('16'));
+  proxy = scene.use(await startGatedProxy(server.port));
+  service = scene.use(await startService({ environment: { CAIRN_JOB_LEASE_MS: String(leaseMs) } }));
   instanceId = await register(service, atPort(server.url, proxy.port));
 });
 afterEach(() => proxy.open());
-after(async () => {
-  await service[Symbol.asyncDispose]();
-  await proxy[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
+after(() => scene.disposeAsync());
 
 /** Kills the only worker and answers when another one has taken its place. */
 async function killWorker(): Promise<void> {
