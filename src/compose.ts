@@ -295,7 +295,7 @@ async function findMasterKey(config: Config): Promise<MasterKey> {
   const found = await readFileIfPresent(path);
   if (found !== null) return MasterKey.parse(found);
   throw new CairnError('not-found', `there is no master key in ${path}`, {
-    hint: 'name the data folder with --data, or set CAIRN_MASTER_KEY to the key of the recovery kit',
+    hint: 'name the data folder with --data, or set CAIRN_MASTER_KEY to that of the recovery kit',
   });
 }
 

@@ -35,8 +35,8 @@ export type OpenOptions = {
 
 const threadsMax = 8;
 /**
- * Measured on rows of text and JSON in frames of 1 MiB: level 2 compresses 2.47-fold at 1.7 times the
- * speed of level 3 (2.53-fold).
+ * Measured on rows of text and JSON in frames of 1 MiB: level 2 compresses 2.47-fold at 1.7 times
+ * the speed of level 3 (2.53-fold).
  */
 const defaultLevel = 2;
 
