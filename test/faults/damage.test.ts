@@ -149,12 +149,13 @@ suite('a damaged repository', () => {
     const path = join(repositoryDir(), objectOf(backupId, '/manifest'));
     await rename(path, `${path}.aside`);
     try {
-      for (const where of [
-        ['--to', folder()],
-        ['--new-instance', 'no-manifest'],
-      ]) {
-        const result = await restore(...where);
-        assert.equal(result.exitCode, exitCodes.notFound, result.stdout);
+      // The repository alone knows no such backup; the catalog knows that there should be one.
+      for (const [option, target, exitCode] of [
+        ['--to', folder(), exitCodes.notFound],
+        ['--new-instance', 'no-manifest', exitCodes.damaged],
+      ] as const) {
+        const result = await restore(option, target);
+        assert.equal(result.exitCode, exitCode, result.stdout);
         assert.ok(result.json<Failure>().error.message.includes(backupId));
       }
     } finally {

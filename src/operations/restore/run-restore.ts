@@ -1,8 +1,11 @@
 import { join } from 'node:path';
 import type { JobContext } from '../../jobs/job-kind.ts';
+import type { Backup } from '../../model/backup.ts';
+import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { Connection, Instance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
+import type { RepositoryReader } from '../../repository/repository.ts';
 import { removeServer } from '../instances/remove-server.ts';
 import { parseRestorePayload } from '../job-payloads.ts';
 import { driverFor } from '../parts.ts';
@@ -14,7 +17,7 @@ import type { WorkerParts } from '../worker-parts.ts';
  */
 export async function runRestore(job: Job, context: JobContext, parts: WorkerParts): Promise<void> {
   const payload = parseRestorePayload(job.payload);
-  const { catalog, repository } = parts;
+  const { catalog } = parts;
   const { signal, log } = context;
   const target = await catalog.instances.get(job.projectId, payload.targetInstanceId);
   // An earlier attempt came this far and died: the server is in use, with data of its own by now.
@@ -25,7 +28,7 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
 
   context.progress({ phase: 'preparing', doneBytes: 0, totalBytes: null });
   await driver.findServerBinaries(backup.serverVersion);
-  const source = await repository.openReader(backup.instanceId, backup.id, signal);
+  const source = await openBackup(backup, context, parts);
   // An earlier attempt may have left files, or a server that nobody knows.
   await removeServer(driver, homeDir, context);
   const started = await driver.startRestored({
@@ -47,6 +50,20 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
       await driver.stopManaged(started.managed, AbortSignal.timeout(60_000));
     }
     throw error;
+  }
+}
+
+/** The catalog calls it completed: without its manifest it is not unknown but lost. */
+async function openBackup(
+  { instanceId, id }: Backup,
+  { signal }: JobContext,
+  { repository }: WorkerParts,
+): Promise<RepositoryReader> {
+  try {
+    return await repository.openReader(instanceId, id, signal);
+  } catch (cause) {
+    if (!isErrorKind(cause, 'not-found')) throw cause;
+    throw new CairnError('repository-damaged', `backup ${id} is lost: ${cause.message}`, { cause });
   }
 }
 
