@@ -1,6 +1,6 @@
 // One schema, one loader: nobody else reads the environment. Every setting has a default that suits
 // one machine.
-import { homedir } from 'node:os';
+import { homedir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { CairnError } from '../model/errors.ts';
@@ -88,7 +88,9 @@ export function credentialsPath(
   return join(resolve(dataDir), 'credentials.json');
 }
 
+/** Not below root's home: restored servers run as another user, who may not enter it. */
 function defaultDataDir(environment: Environment): string {
+  if (userInfo().uid === 0) return '/var/lib/cairn';
   const base = environment['XDG_DATA_HOME'] || join(homedir(), '.local', 'share');
   return join(base, 'cairn');
 }
