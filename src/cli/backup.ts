@@ -71,6 +71,10 @@ function addList(group: Command, context: Context): void {
       const query = new URLSearchParams({ limit: options.limit });
       if (options.instance) query.set('instance_id', await idOf(service, options.instance));
       const answer = await service.cairn<BackupListWire>('GET', `/backups?${query}`);
+      // Neither a server nor backups of one that is gone: a slip of the pen, not "no backups".
+      if (options.instance && answer.total_count === 0) {
+        await findInstance(service, options.instance);
+      }
       if (options.json) return context.output.json(answer);
       const rows = answer.backups.map((backup) => rowOf(backup));
       const head = ['ID', 'NAME', 'TYPE', 'STATUS', 'SIZE', 'BEGAN', 'ENDED'];

@@ -33,7 +33,7 @@ type Open = (options: CommonOptions) => Promise<ServiceClient>;
 function addAdd(group: Command, open: Open, output: Output): void {
   const add = group.command('add').description('register a server; its connection is tested first');
   withCommon(add)
-    .requiredOption('--name <NAME>', '4 to 64 letters, digits, - and _, a letter first')
+    .requiredOption('--name <NAME>', '1 to 64 letters, digits, - and _, a letter first')
     .requiredOption(
       '--url <URL>',
       'postgres://user:password@host:5432/database; - reads it from stdin',

@@ -23,7 +23,7 @@ type RestoreOptions = CommonOptions & {
 
 const quietNote =
   'The -o options keep a copy from archiving and replicating; leave them out when it takes the\n' +
-  'place of the original.\n';
+  'place of the original. Add -p PORT to them while the original runs on this machine.\n';
 
 export function addRestoreCommand(root: Command, program: Program, output: Output): void {
   const command = root
@@ -39,6 +39,9 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
     .option('--new-instance <NAME>', 'start a server on the data and register it under this name')
     .option('--port <PORT>', 'of the new server (default: any free one)')
     .action(async (options: RestoreOptions) => {
+      if (options.to !== undefined && options.port !== undefined) {
+        throw new CairnError('invalid', '--port goes with --new-instance: --to starts no server');
+      }
       if ((options.to === undefined) === (options.newInstance === undefined)) {
         throw new CairnError('invalid', 'say either --to DIR or --new-instance NAME');
       }

@@ -2,12 +2,18 @@
 // chose, not those that the service makes.
 
 const namePattern = /^[A-Za-z][A-Za-z0-9_-]{3,63}$/;
+const shortNamePattern = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 const descriptionForbidden = /[><!"&'=\r\n]/;
 export const descriptionCharactersMax = 256;
 
 /** 4 to 64 characters, first a letter, then letters, digits, `-` and `_`. */
 export function isName(text: string): boolean {
   return namePattern.test(text);
+}
+
+/** The same, from one character on: a server that exists already has the name that it has. */
+export function isShortName(text: string): boolean {
+  return shortNamePattern.test(text);
 }
 
 /** At most 256 characters (code points, not bytes), none of `> < ! " & ' =` and no line break. */

@@ -34,6 +34,8 @@ export type OpenOptions = {
 };
 
 const threadsMax = 8;
+/** Of the backups that a repository holds, in the answer to one that it does not. */
+const idsShownMax = 50;
 /**
  * Measured on rows of text and JSON in frames of 1 MiB: level 2 compresses 2.47-fold at 1.7 times
  * the speed of level 3 (2.53-fold).
@@ -243,12 +245,14 @@ async function locateBackup(
   backupId: BackupId,
   signal: AbortSignal,
 ): Promise<InstanceId> {
+  const found: string[] = [];
   for await (const { name } of storage.list('instances/', signal)) {
-    const [, instance = ''] = name.split('/');
+    const [, instance = '', , other = ''] = name.split('/');
     const instanceId = parseInstanceId(instance);
     if (instanceId && name === manifestObject(instanceId, backupId)) return instanceId;
+    if (name.endsWith('/manifest') && found.length < idsShownMax) found.push(other);
   }
   throw new CairnError('not-found', `there is no backup ${backupId} in ${storage.location}`, {
-    hint: 'list what is there with: cairn backup list',
+    hint: found.length === 0 ? 'it holds no backup at all' : `it holds ${found.join(', ')}`,
   });
 }

@@ -55,7 +55,7 @@ describe('health', () => {
   test('is the health of the catalog', async () => {
     const healthy = await scene.call('GET', '/healthz', { token: null });
     assert.deepEqual(healthy.json(), { status: 'ok' });
-    const broken = await openApiScene();
+    await using broken = await openApiScene();
     await broken.catalog.close();
     const response = await broken.call('GET', '/healthz', { token: null });
     assert.ok(response.statusCode >= 500);

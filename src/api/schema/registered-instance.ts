@@ -34,7 +34,8 @@ export const RegisterInstanceRequestSchema = named(
   'RegisterInstanceRequest',
   Type.Object({
     name: Type.String({
-      pattern: '^[A-Za-z][A-Za-z0-9_-]{3,63}$',
+      pattern: '^[A-Za-z][A-Za-z0-9_-]{0,63}$',
+      description: '1 to 64 letters, digits, - and _, a letter first',
       ...refusedAs('instance-name-invalid'),
     }),
     ...server,

@@ -41,6 +41,8 @@ export async function restoreFiles(options: RestoreFilesOptions): Promise<Restor
   const targets = [normalizeTarget(options.targetDir), ...plan.tablespaces.map((t) => t.targetDir)];
   for (const target of targets) await assertEmpty(target);
   options.onProgress(0, plan.totalBytes);
+  // Folders above the target are not ours to close: the server's user must pass through them.
+  for (const target of targets) await mkdir(dirname(target), { recursive: true, mode: 0o755 });
   for (const { path } of plan.directories) await mkdir(path, { recursive: true, mode: 0o700 });
   for (const { path, target } of plan.links) await symlink(target, path);
   const progress = (doneBytes: number): void => options.onProgress(doneBytes, plan.totalBytes);

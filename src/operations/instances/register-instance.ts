@@ -6,7 +6,7 @@ import type { ProjectId } from '../../model/ids.ts';
 import { newInstanceId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
 import { defaultPool } from '../../model/instance.ts';
-import { isName } from '../../model/names.ts';
+import { isName, isShortName } from '../../model/names.ts';
 import { idSource } from '../../platform/random.ts';
 import type { RequestParts } from '../parts.ts';
 import { checkConnection } from './check-connection.ts';
@@ -37,7 +37,7 @@ export async function registerInstance(
   parts: RequestParts,
   request: RegisterRequest,
 ): Promise<RegisterResult> {
-  assertInstanceName(request.name);
+  if (!isShortName(request.name)) throw invalidNameError(1);
   const server = resolveServer(request.address, parts.engines);
   const check = await checkConnection(parts.engines, server);
   if (!check.ready || !check.server) {
@@ -66,10 +66,13 @@ export async function registerInstance(
 }
 
 export function assertInstanceName(name: string): void {
-  if (isName(name)) return;
-  throw new CairnError('invalid', 'the instance name is not valid', {
+  if (!isName(name)) throw invalidNameError(4);
+}
+
+function invalidNameError(lengthMin: number): CairnError {
+  return new CairnError('invalid', 'the instance name is not valid', {
     reason: 'instance-name-invalid',
-    hint: 'use 4 to 64 letters, digits, hyphens and underscores, a letter first',
+    hint: `use ${lengthMin} to 64 letters, digits, hyphens and underscores, a letter first`,
   });
 }
 
