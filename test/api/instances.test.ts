@@ -138,6 +138,11 @@ describe('registerInstance', () => {
     await scene.call('POST', scene.cairn('/instances'), { body });
   const url = `postgres://backup:${password}@db.example.com:5433/postgres`;
 
+  test('takes the short name of a server that exists already', async () => {
+    const response = await register({ name: 'pg1', url });
+    assert.equal(response.statusCode, 201, response.body);
+    assert.equal(response.json().instance.name, 'pg1');
+  });
   test('takes a connection string, tests it, and answers 201 with all findings', async () => {
     scene.driver.answer = {};
     const response = await register({ name: 'by-url', url });
