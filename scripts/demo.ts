@@ -67,7 +67,7 @@ async function main(): Promise<boolean> {
     ...{ name: 'shop', url: source.url },
   });
   output.print(`registered the server as ${instance.id}\n`);
-  const scene = { service, token: await readToken(dataDir), instanceId: instance.id };
+  const scene = { service, token: (await service.token()).reveal(), instanceId: instance.id };
 
   say('3. The create-backup call');
   const first = await timed(() => backUp(scene, 'first-backup', { show: true }));
@@ -131,21 +131,6 @@ async function stopService(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return;
   child.kill('SIGTERM');
   await new Promise((done) => child.once('exit', done));
-}
-
-async function readToken(dataDir: string): Promise<string> {
-  const text = await readFile(join(dataDir, 'credentials.json'), 'utf8');
-  const { endpoint, domain, user, password, project_id: id } = JSON.parse(text);
-  const identity = {
-    methods: ['password'],
-    password: { user: { name: user, password, domain: { name: domain } } },
-  };
-  const answer = await fetch(`${endpoint}/v3/auth/tokens`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ auth: { identity, scope: { project: { id } } } }),
-  });
-  return answer.headers.get('x-subject-token') ?? '';
 }
 
 async function backUp(

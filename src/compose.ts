@@ -9,6 +9,7 @@ import type { Catalog } from './catalog/catalog.ts';
 import { openCatalog } from './catalog/open-catalog.ts';
 import type { LocalActions, ServeReady } from './cli/program.ts';
 import type { Config, Environment } from './config/config.ts';
+import { credentialsPath } from './config/config.ts';
 import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
 import { createWorker } from './jobs/worker.ts';
@@ -70,7 +71,7 @@ async function serve(
 ): Promise<void> {
   const ground = await openGround(config, 'serve');
   const { catalog, engines, log, repository } = ground;
-  const credentials = join(config.dataDir, 'credentials.json');
+  const credentials = credentialsPath({ dataDir: config.dataDir }, environment);
   const publicUrl = config.publicUrl;
   const api = createApiServer({ catalog, engines, clock, random, log, publicUrl });
   let supervisor: Supervisor | null = null;
@@ -277,26 +278,27 @@ async function makeDataDir({ dataDir, serversDir }: Config): Promise<void> {
   await mkdir(serversDir, { recursive: true, mode });
 }
 
-const keyFile = 'master.key';
+const keyPath = ({ dataDir }: Config): string => join(dataDir, 'master.key');
 
 async function ensureMasterKey(config: Config): Promise<MasterKey> {
-  if (config.masterKey) return MasterKey.parse(config.masterKey.reveal());
-  const path = join(config.dataDir, keyFile);
-  const found = await readFileIfPresent(path);
-  if (found !== null) return MasterKey.parse(found);
-  const made = await ensurePrivateFile(path, `${MasterKey.generate().reveal()}\n`, random);
-  return MasterKey.parse(made.text);
+  const found = await readMasterKey(config);
+  if (found) return found;
+  const made = `${MasterKey.generate().reveal()}\n`;
+  return MasterKey.parse(await ensurePrivateFile(keyPath(config), made, random));
 }
 
 /** @throws not-found: a restore must never make a key of its own */
 async function findMasterKey(config: Config): Promise<MasterKey> {
-  if (config.masterKey) return MasterKey.parse(config.masterKey.reveal());
-  const path = join(config.dataDir, keyFile);
-  const found = await readFileIfPresent(path);
-  if (found !== null) return MasterKey.parse(found);
-  throw new CairnError('not-found', `there is no master key in ${path}`, {
+  const found = await readMasterKey(config);
+  if (found) return found;
+  throw new CairnError('not-found', `there is no master key in ${keyPath(config)}`, {
     hint: 'name the data folder with --data, or set CAIRN_MASTER_KEY to that of the recovery kit',
   });
+}
+
+async function readMasterKey(config: Config): Promise<MasterKey | null> {
+  const text = config.masterKey?.reveal() ?? (await readFileIfPresent(keyPath(config)));
+  return text === null ? null : MasterKey.parse(text);
 }
 
 /**

@@ -9,6 +9,7 @@ import type { BackupFilter, BackupRecords } from './catalog.ts';
 import { explainConflict } from './catalog-errors.ts';
 import type { CatalogDatabase } from './dialect.ts';
 import { inTransaction } from './dialect.ts';
+import { countRows, readNewest } from './paging.ts';
 import type { BackupRow } from './schema.ts';
 
 type Database = CatalogDatabase['db'];
@@ -116,13 +117,7 @@ async function listBackups(
   page: { readonly offset: number; readonly limit: number },
 ) {
   const matching = selectMatching(db, filter);
-  const rows = await matching
-    .selectAll()
-    .orderBy('started_at', 'desc')
-    .orderBy('id', 'desc')
-    .offset(page.offset)
-    .limit(page.limit)
-    .execute();
+  const rows = await readNewest(matching.selectAll(), 'started_at', page);
   const total = (await findCount(db, filter)) ?? (await countRows(matching));
   return { items: rows.map(toBackup), total };
 }
@@ -147,13 +142,6 @@ function selectMatching(db: Database, filter: BackupFilter) {
  */
 function isOfProject(projectId: ProjectId) {
   return sql<SqlBool>`coalesce(${sql.ref('project_id')}, '') = ${projectId}`;
-}
-
-async function countRows(matching: ReturnType<typeof selectMatching>): Promise<number> {
-  const { total } = await matching
-    .select((eb) => eb.fn.countAll<number>().as('total'))
-    .executeTakeFirstOrThrow();
-  return total;
 }
 
 async function readLocked(tx: CatalogDatabase, id: BackupId): Promise<BackupRow | undefined> {

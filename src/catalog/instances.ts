@@ -9,6 +9,7 @@ import type { MasterKey } from '../platform/master-key.ts';
 import type { InstanceFilter, InstanceRecords } from './catalog.ts';
 import { explainConflict } from './catalog-errors.ts';
 import type { CatalogDatabase } from './dialect.ts';
+import { countRows, readNewest } from './paging.ts';
 import { damagedRow, readNumber, readObject, readText, readWord } from './row-values.ts';
 import type { InstanceRow } from './schema.ts';
 import { unwrapSecret, wrapSecret } from './wrapped-secret.ts';
@@ -40,17 +41,11 @@ export function instanceRecords(
     },
     async list(filter, page) {
       const matching = selectMatching(db, filter);
-      const rows = await matching
-        .selectAll()
-        .orderBy('created_at', 'desc')
-        .orderBy('id', 'desc')
-        .offset(page.offset)
-        .limit(page.limit)
-        .execute();
-      const { total } = await matching
-        .select((eb) => eb.fn.countAll<number>().as('total'))
-        .executeTakeFirstOrThrow();
-      return { items: rows.map((row) => toInstance(row, masterKey)), total };
+      const rows = await readNewest(matching.selectAll(), 'created_at', page);
+      return {
+        items: rows.map((row) => toInstance(row, masterKey)),
+        total: await countRows(matching),
+      };
     },
     async update(instance) {
       const { id, project_id, created_at: _, ...changes } = toRow(instance, masterKey);

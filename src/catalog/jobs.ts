@@ -8,6 +8,7 @@ import type { CatalogDatabase } from './dialect.ts';
 import { inTransaction } from './dialect.ts';
 import { claimJob } from './job-claim.ts';
 import { toJob, toNewJobRow } from './job-rows.ts';
+import { countRows, readNewest } from './paging.ts';
 import type { JobRow } from './schema.ts';
 
 type Database = CatalogDatabase['db'];
@@ -34,17 +35,8 @@ function readingRecords({
     },
     async list(filter, page) {
       const matching = selectMatching(db, filter);
-      const rows = await matching
-        .selectAll()
-        .orderBy('created_at', 'desc')
-        .orderBy('id', 'desc')
-        .offset(page.offset)
-        .limit(page.limit)
-        .execute();
-      const { total } = await matching
-        .select((eb) => eb.fn.countAll<number>().as('total'))
-        .executeTakeFirstOrThrow();
-      return { items: rows.map(toJob), total };
+      const rows = await readNewest(matching.selectAll(), 'created_at', page);
+      return { items: rows.map(toJob), total: await countRows(matching) };
     },
     async listOpen(instanceId) {
       const rows = await db

@@ -9,10 +9,10 @@ import { formatBytes } from '../model/units.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
-import { withCommon } from './options.ts';
+import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
-import { ServiceClient } from './service-client.ts';
+import type { ServiceClient } from './service-client.ts';
 
 type Context = { readonly program: Program; readonly output: Output };
 
@@ -23,10 +23,6 @@ export function addBackupCommands(root: Command, program: Program, output: Outpu
   addList(group, context);
   addShow(group, context);
   addDelete(group, context);
-}
-
-async function open(options: CommonOptions, { program }: Context): Promise<ServiceClient> {
-  return await ServiceClient.open({ dataDir: options.data, environment: program.environment });
 }
 
 type CreateOptions = CommonOptions & {
@@ -44,7 +40,7 @@ function addCreate(group: Command, context: Context): void {
     .option('--description <TEXT>', 'at most 256 characters')
     .option('--wait', 'wait for the end and show progress')
     .action(async (options: CreateOptions) => {
-      const service = await open(options, context);
+      const service = await openService(options, context.program);
       const instance = await findInstance(service, options.instance);
       const name = options.name ?? defaultName(program.clock.now());
       const description = options.description ?? '';
@@ -67,7 +63,7 @@ function addList(group: Command, context: Context): void {
     )
     .option('--limit <N>', 'at most so many', '100')
     .action(async (options: CommonOptions & { instance?: string; limit: string }) => {
-      const service = await open(options, context);
+      const service = await openService(options, context.program);
       const query = new URLSearchParams({ limit: options.limit });
       if (options.instance) query.set('instance_id', await idOf(service, options.instance));
       const answer = await service.cairn<BackupListWire>('GET', `/backups?${query}`);
@@ -92,7 +88,7 @@ function addShow(group: Command, context: Context): void {
   withCommon(group.command('show').description('show one backup'))
     .argument('<id>')
     .action(async (id: string, options: CommonOptions) => {
-      await printBackup(await open(options, context), id, options, context.output);
+      await printBackup(await openService(options, context.program), id, options, context.output);
     });
 }
 
@@ -102,7 +98,7 @@ function addDelete(group: Command, context: Context): void {
     .argument('<id>')
     .option('--wait', 'wait until its space is free')
     .action(async (id: string, options: CommonOptions & { wait?: boolean }) => {
-      const service = await open(options, context);
+      const service = await openService(options, context.program);
       await service.rds('DELETE', `/backups/${encodeURIComponent(id)}`);
       if (options.wait) await waitUntilGone(service, id, program);
       if (options.json) output.json({ backup_id: id, deleted: options.wait === true });

@@ -8,10 +8,9 @@ import { loadConfig } from '../config/config.ts';
 import { CairnError, toCairnError } from '../model/errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import type { CommonOptions } from './options.ts';
-import { withCommon } from './options.ts';
+import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
-import { ServiceClient } from './service-client.ts';
 
 type Verdict = 'ok' | 'warning' | 'failed';
 type Diagnosis = {
@@ -77,8 +76,7 @@ async function examine(
   }
   diagnoses.push(
     await diagnose('service', 'warning', async () => {
-      const { environment } = program;
-      const service = await ServiceClient.open({ dataDir: options.data, environment });
+      const service = await openService(options, program);
       await service.cairn('GET', '/instances?limit=1');
       return `answers at ${service.endpoint}`;
     }),

@@ -13,15 +13,15 @@ import { exitCodes } from './exit-codes.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
-import { withCommon } from './options.ts';
+import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
-import { ServiceClient, ServiceError } from './service-client.ts';
+import type { ServiceClient } from './service-client.ts';
+import { ServiceError } from './service-client.ts';
 
 export function addInstanceCommands(root: Command, program: Program, output: Output): void {
   const group = root.command('instance').description('database servers that Cairn knows');
-  const open = (options: CommonOptions): Promise<ServiceClient> =>
-    ServiceClient.open({ dataDir: options.data, environment: program.environment });
+  const open = (options: CommonOptions): Promise<ServiceClient> => openService(options, program);
   addAdd(group, open, output);
   addReading(group, open, output);
   addCheck(group, open, output);

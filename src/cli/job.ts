@@ -2,20 +2,16 @@ import type { Command } from 'commander';
 import type { JobDetailListWire, JobDetailResponse, JobDetailWire } from '../api/schema/job.ts';
 import { formatBytes } from '../model/units.ts';
 import type { CommonOptions } from './options.ts';
-import { withCommon } from './options.ts';
+import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
-import { ServiceClient } from './service-client.ts';
 
 export function addJobCommands(root: Command, program: Program, output: Output): void {
   const group = root.command('job').description('what Cairn does or has done');
-  const { environment } = program;
-  const open = (options: CommonOptions): Promise<ServiceClient> =>
-    ServiceClient.open({ dataDir: options.data, environment });
   withCommon(group.command('list').description('list jobs, newest first'))
     .option('--limit <N>', 'at most so many', '50')
     .action(async (options: CommonOptions & { limit: string }) => {
-      const service = await open(options);
+      const service = await openService(options, program);
       const path = `/jobs?${new URLSearchParams({ limit: options.limit })}`;
       const answer = await service.cairn<JobDetailListWire>('GET', path);
       if (options.json) return output.json(answer);
@@ -29,7 +25,10 @@ export function addJobCommands(root: Command, program: Program, output: Output):
     .argument('<id>')
     .action(async (id: string, options: CommonOptions) => {
       const path = `/jobs/${encodeURIComponent(id)}`;
-      const { job } = await (await open(options)).cairn<JobDetailResponse>('GET', path);
+      const { job } = await (await openService(options, program)).cairn<JobDetailResponse>(
+        'GET',
+        path,
+      );
       if (options.json) return output.json({ job });
       output.facts([
         ['id', job.id],

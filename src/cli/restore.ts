@@ -8,10 +8,9 @@ import { formatBytes, formatDuration } from '../model/units.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
-import { withCommon } from './options.ts';
+import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
-import { ServiceClient } from './service-client.ts';
 
 type RestoreOptions = CommonOptions & {
   readonly backup: string;
@@ -95,8 +94,7 @@ async function restoreInstance(
   program: Program,
   output: Output,
 ): Promise<void> {
-  const environment = program.environment;
-  const service = await ServiceClient.open({ dataDir: options.data, environment });
+  const service = await openService(options, program);
   const path = `/backups?backup_id=${encodeURIComponent(options.backup)}`;
   const [backup] = (await service.rds<BackupListWire>('GET', path)).backups;
   if (!backup) throw new CairnError('not-found', `there is no backup ${options.backup}`);

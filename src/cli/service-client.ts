@@ -70,9 +70,14 @@ export class ServiceClient {
     return (await this.#send(method, `/cairn/v1/${this.projectId}${path}`, body)) as T;
   }
 
-  async #send(method: string, path: string, body: unknown): Promise<unknown> {
+  /** The token of this command; the first call logs in. */
+  async token(): Promise<Secret> {
     this.#token ??= await this.#login();
-    const headers = { 'X-Auth-Token': this.#token.reveal() };
+    return this.#token;
+  }
+
+  async #send(method: string, path: string, body: unknown): Promise<unknown> {
+    const headers = { 'X-Auth-Token': (await this.token()).reveal() };
     return (await this.#fetch(method, path, body, headers)).body;
   }
 

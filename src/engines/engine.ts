@@ -105,8 +105,6 @@ export interface FileSource {
   readonly notes: EngineNotes;
   directories(): readonly DirectoryMeta[];
   files(): readonly SourceFile[];
-  /** The whole content of one small file (at most 64 MiB). @throws not-found, repository-damaged */
-  read(path: string, signal: AbortSignal): Promise<Buffer>;
   /**
    * Writes the files (created exclusively, parents exist) with their sizes, modes and times, every
    * page authenticated and its digest compared; durable when it answers.

@@ -1,5 +1,3 @@
-import { CairnError } from '../model/errors.ts';
-
 /** A signal that fires with the parent or after `timeoutMs`, whichever comes first. */
 export function deadlineSignal(timeoutMs: number, parent?: AbortSignal): AbortSignal {
   const timeout = AbortSignal.timeout(timeoutMs);
@@ -20,8 +18,4 @@ export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Pr
   } finally {
     signal.removeEventListener('abort', onAbort);
   }
-}
-
-export function cancelledError(text: string): CairnError {
-  return new CairnError('cancelled', text);
 }

@@ -1,6 +1,7 @@
 import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Random } from './random.ts';
+import { syncFolder } from './sync-folder.ts';
 
 const fileMode = 0o600;
 
@@ -19,20 +20,20 @@ export async function writePrivateFile(path: string, text: string, random: Rando
   await syncFolder(dirname(path));
 }
 
-/** The same, unless the file exists; answers the content that counts. */
+/** The same, unless the file exists; answers the text that counts. */
 export async function ensurePrivateFile(
   path: string,
   text: string,
   random: Random,
-): Promise<{ readonly text: string; readonly created: boolean }> {
+): Promise<string> {
   const temporary = await writeTemporary(path, text, random);
   try {
     await link(temporary, path);
     await syncFolder(dirname(path));
-    return { text, created: true };
+    return text;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    return { text: await readFile(path, 'utf8'), created: false };
+    return await readFile(path, 'utf8');
   } finally {
     await rm(temporary, { force: true });
   }
@@ -45,9 +46,4 @@ async function writeTemporary(path: string, text: string, random: Random): Promi
   await handle.writeFile(text);
   await handle.sync();
   return temporary;
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
 }

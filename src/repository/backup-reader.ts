@@ -152,10 +152,7 @@ async function* readPages(
   const readFrame = createFrameReader(parts);
   let at = 0;
   for (const reference of file.parts) {
-    const object = manifest.header.maps[reference.map];
-    if (!object) throw damaged('manifest', `${file.path} has no file map`);
-    const place = { name: object.name, sizeBytes: object.size };
-    const part = await parts.maps.read(place, reference.frame, parts.signal);
+    const part = await parts.maps.read(manifest.header, reference, parts.signal);
     let page = 0;
     for (const location of locatePages(part, file.page)) {
       const length = Math.min(file.page, file.size - at);

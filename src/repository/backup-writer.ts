@@ -27,6 +27,7 @@ import type { FileEntry, Manifest, PartReference, TableEntry } from './manifest.
 import { commitManifest } from './manifest-commit.ts';
 import type { MapStore } from './map-store.ts';
 import { MapWriter } from './map-writer.ts';
+import { isPresent } from './object-presence.ts';
 import { PackWriter } from './pack.ts';
 import { countPages, pageFates } from './pages.ts';
 import { notePriors, PartDraft } from './part-draft.ts';
@@ -169,9 +170,7 @@ export class BackupWriter implements RepositoryWriter {
     try {
       // An attempt that lost its lease after the manifest was written must not take the packs away
       // from it.
-      for await (const found of storage.list(manifestObject(instanceId, backupId), signal)) {
-        if (found) return;
-      }
+      if (await isPresent(storage, manifestObject(instanceId, backupId), signal)) return;
       for (const { name } of [...this.#packs.published, ...this.#maps.published]) {
         await storage.delete(name, signal);
       }
@@ -233,12 +232,11 @@ export class BackupWriter implements RepositoryWriter {
   async #priorPart({ file, firstPage }: Segment): Promise<MapPart | null> {
     const index = Math.floor(firstPage / partPagesMax);
     const reference = file.prior?.parts[index];
-    if (!reference) return null;
+    const { previous, maps, signal } = this.#parts;
+    if (!reference || !previous) return null;
     if (file.priorPart?.index === index) return file.priorPart.part;
-    const object = this.#parts.previous?.header.maps[reference.map];
-    assert(object, 'the previous manifest has no such map object');
-    const part = await this.#parts.maps
-      .read({ name: object.name, sizeBytes: object.size }, reference.frame, this.#parts.signal)
+    const part = await maps
+      .read(previous.header, reference, signal)
       .catch((err: unknown) => this.#withoutPrior(file, err));
     file.priorPart = { index, part };
     return part;
@@ -277,7 +275,7 @@ export class BackupWriter implements RepositoryWriter {
           this.#newBytes += length;
         }
       }
-      if (segment.last || file.draft.pageCount === partPagesMax) this.#endPart(segment, known);
+      if (segment.last || file.draft.pageCount === partPagesMax) this.#endPart(segment);
     }
     if (takenOver) this.#packs.add(batch.buffer, batch.lengthBytes);
     else this.#shelf.giveBack(batch.buffer);
@@ -305,7 +303,7 @@ export class BackupWriter implements RepositoryWriter {
     this.#frame = null;
   }
 
-  #endPart({ file, firstPage }: Segment, known: PriorParts): void {
+  #endPart({ file, firstPage }: Segment): void {
     const draft = file.draft;
     assert(draft, 'no part to end');
     file.draft = null;
@@ -315,7 +313,6 @@ export class BackupWriter implements RepositoryWriter {
       file.entry.parts.push(this.#sharePart(prior));
       return;
     }
-    assert(known.size > 0, 'a part without segments');
     const part = draft.build();
     const { name, frame } = this.#maps.add(part);
     const packs = part.packs.map((pack) => indexOf(this.#packIndex, pack));

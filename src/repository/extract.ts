@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import { CairnError } from '../model/errors.ts';
 import { MiB } from '../model/units.ts';
 import { runBounded } from '../platform/bounded.ts';
+import { syncFolder } from '../platform/sync-folder.ts';
 import type { FrameWork, Unit } from './extract-plan.ts';
 import { addFrameWork, planWindows } from './extract-plan.ts';
 import { damaged } from './format.ts';
@@ -53,11 +54,6 @@ export async function extractFiles(
   }
   const folders = new Set(files.map(({ targetPath }) => dirname(targetPath)));
   for (const folder of folders) await syncFolder(folder);
-}
-
-async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r');
-  await folder.sync();
 }
 
 type Place = { readonly targetPath: string; target: Target | null };
@@ -115,14 +111,13 @@ async function writeWindow(
   const { manifest, maps, signal } = parts;
   const work = new Map<string, FrameWork<Target>>();
   for (const unit of units) {
-    const reference = unit.file.parts[unit.partIndex];
-    const object = reference && manifest.header.maps[reference.map];
     if (unit.file.size === 0) continue;
-    if (!reference || !object) throw damaged('manifest', `${unit.file.path} has no file map`);
-    const place = { name: object.name, sizeBytes: object.size };
-    const part = await maps.read(place, reference.frame, signal);
+    const reference = unit.file.parts[unit.partIndex];
+    if (!reference) throw damaged('manifest', `${unit.file.path} has no file map`);
+    const part = await maps.read(manifest.header, reference, signal);
     if (!addFrameWork(unit, part, work)) {
-      throw damaged(object.name, `the file map does not fit ${unit.file.path}`);
+      const name = manifest.header.maps[reference.map]?.name ?? 'manifest';
+      throw damaged(name, `the file map does not fit ${unit.file.path}`);
     }
   }
   await runBounded(work.values(), parts.pool.threadCount * framesPerThread, async (frame) => {

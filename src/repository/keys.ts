@@ -2,11 +2,12 @@
 // writers share, so that both end up with the same key (rule 16). Wrapped by the master key;
 // rotation would add a generation.
 import { randomBytes } from 'node:crypto';
-import { CairnError, isErrorKind } from '../model/errors.ts';
+import { CairnError } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import type { Storage } from '../storage/storage.ts';
 import { damaged, instanceFolder, keyObject } from './format.ts';
+import { readIfPresent } from './object-presence.ts';
 
 const dataKeyBytes = 32;
 const firstGeneration = 1;
@@ -89,10 +90,7 @@ export class KeyRing {
 
   async #read(id: string, signal: AbortSignal): Promise<Buffer | null> {
     const name = keyObject(id);
-    const bytes = await this.#storage.read(name, null, signal).catch((error: unknown) => {
-      if (isErrorKind(error, 'not-found')) return null;
-      throw error;
-    });
+    const bytes = await readIfPresent(this.#storage, name, signal);
     if (!bytes) return null;
     const key = this.#masterKey.unwrap(parseWrapped(bytes, name), keyContext(id));
     if (key.byteLength !== dataKeyBytes) throw damaged(name, 'the key has a wrong length');

@@ -4,12 +4,14 @@
 import type { Storage } from '../storage/storage.ts';
 import type { MapPart } from './file-map.ts';
 import { decodeMapPart } from './file-map.ts';
+import { damaged } from './format.ts';
 import type { KeyRing } from './keys.ts';
+import type { ManifestHeader, PartReference } from './manifest.ts';
 import { SealedObject } from './sealed-object.ts';
 
 const cachedBytesMax = 32 * 1024 * 1024;
 
-export type MapReference = { readonly name: string; readonly sizeBytes: number };
+type MapPlace = { readonly name: string; readonly sizeBytes: number };
 
 export class MapStore {
   readonly #storage: Storage;
@@ -24,12 +26,19 @@ export class MapStore {
   }
 
   /** @throws repository-damaged naming the object */
-  async read(reference: MapReference, frame: number, signal: AbortSignal): Promise<MapPart> {
-    const object = await this.#open(reference, signal);
-    return decodeMapPart(await object.readFrame(frame, signal), reference.name);
+  async read(
+    header: ManifestHeader,
+    reference: PartReference,
+    signal: AbortSignal,
+  ): Promise<MapPart> {
+    const listed = header.maps[reference.map];
+    if (!listed) throw damaged('manifest', `it lists no map object ${reference.map}`);
+    const { name, size: sizeBytes } = listed;
+    const object = await this.#open({ name, sizeBytes }, signal);
+    return decodeMapPart(await object.readFrame(reference.frame, signal), name);
   }
 
-  async #open(reference: MapReference, signal: AbortSignal): Promise<SealedObject> {
+  async #open(reference: MapPlace, signal: AbortSignal): Promise<SealedObject> {
     const { name, sizeBytes } = reference;
     const known = this.#objects.get(name);
     if (known) {

@@ -1,3 +1,5 @@
+// "Does not exist" is an answer; every other failure of the storage is thrown (rule 15).
+import { isErrorKind } from '../model/errors.ts';
 import type { Storage } from '../storage/storage.ts';
 import { damaged } from './format.ts';
 
@@ -22,5 +24,31 @@ export async function assertPresent(
     const found = sizes.get(name);
     if (found === undefined) throw damaged(name, 'it is missing');
     if (found !== size) throw damaged(name, `it has ${found} bytes instead of ${size}`);
+  }
+}
+
+export async function isPresent(
+  storage: Storage,
+  name: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return (await nullIfMissing(storage.stat(name, signal))) !== null;
+}
+
+/** The whole object, or null when there is none. */
+export async function readIfPresent(
+  storage: Storage,
+  name: string,
+  signal: AbortSignal,
+): Promise<Buffer | null> {
+  return await nullIfMissing(storage.read(name, null, signal));
+}
+
+async function nullIfMissing<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isErrorKind(error, 'not-found')) return null;
+    throw error;
   }
 }

@@ -13,7 +13,7 @@ import { damaged, manifestObject, repositoryObject } from './format.ts';
 import { KeyRing } from './keys.ts';
 import type { Manifest } from './manifest.ts';
 import { MapStore } from './map-store.ts';
-import { assertPresent } from './object-presence.ts';
+import { assertPresent, isPresent, readIfPresent } from './object-presence.ts';
 import type { Repository, StoredBackup, WriterOptions } from './repository.ts';
 import { ThreadPool } from './thread-pool.ts';
 
@@ -56,7 +56,6 @@ type Marker = {
 export async function openRepository(options: OpenOptions): Promise<Repository> {
   const { storage, masterKey } = options;
   const marker = await findMarker(options);
-  assertExpected(options, marker);
   if (options.ownerId !== null && marker.owner !== options.ownerId) {
     throw new CairnError('conflict', `${storage.location} belongs to another Cairn`, {
       hint: 'give this Cairn a storage location of its own; two would delete each other’s backups',
@@ -116,7 +115,7 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
     },
     findBackup: async (instanceId, backupId, signal): Promise<StoredBackup | null> => {
       const name = manifestObject(instanceId, backupId);
-      if (!(await exists(storage, name, signal))) return null;
+      if (!(await isPresent(storage, name, signal))) return null;
       // Who made it may have been killed before its name was durable.
       await storage.flush([name], signal);
       return (await read(instanceId, backupId, signal)).stored;
@@ -146,8 +145,8 @@ function assertExpected({ storage, expectedId }: OpenOptions, marker: Marker | n
 async function findMarker(options: OpenOptions): Promise<Marker> {
   const { storage, signal, ownerId } = options;
   const found = await readMarker(storage, signal);
+  assertExpected(options, found);
   if (found) return found;
-  assertExpected(options, null);
   if (ownerId === null) {
     throw new CairnError('not-found', `there is no repository in ${storage.location}`, {
       hint: 'check the storage location',
@@ -168,10 +167,7 @@ async function findMarker(options: OpenOptions): Promise<Marker> {
 }
 
 async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker | null> {
-  const bytes = await storage.read(repositoryObject, null, signal).catch((error: unknown) => {
-    if (isErrorKind(error, 'not-found')) return null;
-    throw error;
-  });
+  const bytes = await readIfPresent(storage, repositoryObject, signal);
   if (!bytes) return null;
   let record: Partial<Record<string, unknown>>;
   try {
@@ -228,16 +224,6 @@ async function readPrevious(
 
 function warnUnusable(log: Logger, backupId: BackupId, err: unknown): void {
   log.warn({ err, backupId }, 'the previous backup is damaged: this one stores every page again');
-}
-
-async function exists(storage: Storage, name: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    await storage.stat(name, signal);
-    return true;
-  } catch (error) {
-    if (isErrorKind(error, 'not-found')) return false;
-    throw error;
-  }
 }
 
 async function locateBackup(

@@ -11,6 +11,7 @@ import { link, mkdir, open, readdir, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CairnError } from '../model/errors.ts';
 import type { Random } from '../platform/random.ts';
+import { syncFolder } from '../platform/sync-folder.ts';
 import { assertObjectName } from './object-name.ts';
 import type { ByteRange, ObjectInfo, ObjectWriter, Storage } from './storage.ts';
 
@@ -318,10 +319,6 @@ async function syncAndClose(handle: FileHandle): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  await syncAndClose(await open(folder, 'r'));
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {

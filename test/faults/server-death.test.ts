@@ -6,23 +6,20 @@ import { join } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import type { JobDetailWire } from '../../src/api/schema/job.ts';
 import type { GatedProxy } from '../fixtures/gated-proxy.ts';
-import { startGatedProxy } from '../fixtures/gated-proxy.ts';
-import { middleBytes, startLargeServer } from '../fixtures/large-server.ts';
+import { startGatedScene } from '../fixtures/gated-scene.ts';
+import { middleBytes } from '../fixtures/large-server.ts';
 import type { TestServer } from '../fixtures/postgres-server.ts';
 import type { TestService } from '../fixtures/service.ts';
-import { startService } from '../fixtures/service.ts';
 import type { Requested } from '../fixtures/service-calls.ts';
 import {
   backUp,
   objectsOf,
-  register,
   requestBackup,
   showBackup,
   showRdsJob,
   untilEnded,
   untilHeld,
 } from '../fixtures/service-calls.ts';
-import { atPort } from '../fixtures/table-sums.ts';
 import { until } from '../fixtures/until.ts';
 
 /** Two seconds are promised; the rest is for two cores that others use too. */
@@ -37,10 +34,8 @@ let service: TestService;
 let instanceId: string;
 
 before(async () => {
-  server = scene.use(await startLargeServer('18'));
-  proxy = scene.use(await startGatedProxy(server.port));
-  service = scene.use(await startService({ versions: ['18'] }));
-  instanceId = await register(service, atPort(server.url, proxy.port));
+  const started = scene.use(await startGatedScene('18', { versions: ['18'] }));
+  ({ server, proxy, service, instanceId } = started);
 });
 afterEach(() => proxy.open());
 after(() => scene.disposeAsync());

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import type { GatedProxy } from '../fixtures/gated-proxy.ts';
-import { startGatedProxy } from '../fixtures/gated-proxy.ts';
-import { middleBytes, startLargeServer } from '../fixtures/large-server.ts';
+import { startGatedScene } from '../fixtures/gated-scene.ts';
+import { middleBytes } from '../fixtures/large-server.ts';
 import type { TestServer } from '../fixtures/postgres-server.ts';
 import type { TestService } from '../fixtures/service.ts';
 import { startService } from '../fixtures/service.ts';
@@ -33,15 +33,9 @@ let service: TestService;
 let instanceId: string;
 
 before(async () => {
-  server = scene.use(await startLargeServer('17'));
-  proxy = scene.use(await startGatedProxy(server.port));
-  service = scene.use(
-    await startService({
-      versions: ['17'],
-      environment: { CAIRN_JOB_LEASE_MS: String(leaseMs) },
-    }),
-  );
-  instanceId = await register(service, atPort(server.url, proxy.port));
+  const environment = { CAIRN_JOB_LEASE_MS: String(leaseMs) };
+  const started = scene.use(await startGatedScene('17', { versions: ['17'], environment }));
+  ({ server, proxy, service, instanceId } = started);
 });
 afterEach(() => proxy.open());
 after(() => scene.disposeAsync());

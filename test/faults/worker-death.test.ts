@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import type { GatedProxy } from '../fixtures/gated-proxy.ts';
-import { startGatedProxy } from '../fixtures/gated-proxy.ts';
-import { middleBytes, startLargeServer } from '../fixtures/large-server.ts';
+import { startGatedScene } from '../fixtures/gated-scene.ts';
+import { middleBytes } from '../fixtures/large-server.ts';
 import type { TestServer } from '../fixtures/postgres-server.ts';
 import type { TestService } from '../fixtures/service.ts';
 import { startService } from '../fixtures/service.ts';
@@ -40,10 +40,10 @@ let failedId: string;
 const repositoryDir = (): string => join(service.dataDir, 'repository');
 
 before(async () => {
-  server = scene.use(await startLargeServer('16'));
-  proxy = scene.use(await startGatedProxy(server.port));
-  service = scene.use(await startService({ environment: { CAIRN_JOB_LEASE_MS: String(leaseMs) } }));
-  instanceId = await register(service, atPort(server.url, proxy.port));
+  const environment = { CAIRN_JOB_LEASE_MS: String(leaseMs) };
+  ({ server, proxy, service, instanceId } = scene.use(
+    await startGatedScene('16', { environment }),
+  ));
 });
 afterEach(() => proxy.open());
 after(() => scene.disposeAsync());

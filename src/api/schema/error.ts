@@ -44,4 +44,3 @@ export const RefusalSchema = named(
     { description: 'The server cannot be backed up as it is; the findings say what to mend' },
   ),
 );
-export type RefusalBody = Static<typeof RefusalSchema>;

@@ -86,4 +86,3 @@ export const InstanceListSchema = named(
   'InstanceList',
   Type.Object({ instances: Type.Array(refTo(InstanceSchema)), total_count: Type.Integer() }),
 );
-export type InstanceListWire = Static<typeof InstanceListSchema>;

@@ -22,7 +22,6 @@ function sourceThatFailsAt(failingPath: string | null, order: string[]): FileSou
     notes,
     directories: () => ['global', 'base', 'base/1'].map((path) => ({ path, mode: 0o700 })),
     files: () => paths.map((path) => ({ path, ...meta })),
-    read: async () => Buffer.alloc(0),
     async extract(files) {
       for (const { path, targetPath } of files) {
         if (path === failingPath) throw new Error('the power went');

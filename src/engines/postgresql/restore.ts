@@ -5,6 +5,7 @@
 import { chmod, mkdir, open, readdir, readFile, rename, stat, symlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
+import { syncFolder } from '../../platform/sync-folder.ts';
 import type { Extraction, FileSource } from '../engine.ts';
 import { replaceInManifest } from './backup-manifest.ts';
 import { parseNotes } from './backup-notes.ts';
@@ -127,13 +128,4 @@ async function replaceFile(path: string, content: Buffer): Promise<void> {
   }
   await rename(draft, path);
   await syncFolder(dirname(path));
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
