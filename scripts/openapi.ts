@@ -7,6 +7,7 @@ import type { Catalog } from '../src/catalog/catalog.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { silentLogger } from '../src/platform/logger.ts';
 import { systemRandom } from '../src/platform/random.ts';
+import type { Repository } from '../src/repository/repository.ts';
 
 /** No request is served, so there is nothing for a catalog to answer. */
 const parts: ApiParts = {
@@ -16,6 +17,11 @@ const parts: ApiParts = {
   random: systemRandom,
   log: silentLogger,
   publicUrl: null,
+  rateLimits: { requestsPerMinute: null, loginsPerMinute: null },
+  instanceQuota: null,
+  defaultPolicy: { kind: 'off' },
+  secondStorage: null,
+  downloads: { repository: {} as Repository, linkKey: Buffer.alloc(32), linkLifetimeMs: 1 },
 };
 
 const app = createApiServer(parts);

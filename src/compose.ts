@@ -13,12 +13,14 @@ import { credentialsPath } from './config/config.ts';
 import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
 import { createWorker } from './jobs/worker.ts';
+import { nightlyPolicy } from './model/backup-policy.ts';
 import { CairnError } from './model/errors.ts';
 import { defaultPool } from './model/instance.ts';
 import { bootstrapIdentity } from './operations/identity/bootstrap-identity.ts';
 import { createJobKinds } from './operations/job-kinds.ts';
 import type { EngineDrivers } from './operations/parts.ts';
 import { restoreToFolder } from './operations/restore/restore-to-folder.ts';
+import { runScheduler } from './operations/schedule/run-scheduler.ts';
 import type { Clock } from './platform/clock.ts';
 import { systemClock } from './platform/clock.ts';
 import { untilAborted } from './platform/deadline.ts';
@@ -38,6 +40,10 @@ import type { Storage } from './storage/storage.ts';
 const clock: Clock = systemClock;
 const random: Random = systemRandom;
 const workerStopMs = 20_000;
+/** A cancel reaches a running job with the next renewal of its lease. */
+const renewMaxMs = 2_000;
+/** Whoever waits for an answer goes before the bytes of a backup. */
+const workerNiceness = 10;
 const ownerSetting = 'catalog.id';
 const repositorySetting = 'repository.id';
 
@@ -73,8 +79,20 @@ async function serve(
   const { catalog, engines, log, repository } = ground;
   const credentials = credentialsPath({ dataDir: config.dataDir }, environment);
   const publicUrl = config.publicUrl;
-  const api = createApiServer({ catalog, engines, clock, random, log, publicUrl });
+  const { instanceQuota, rateLimits } = config;
+  const api = createApiServer({
+    ...{ catalog, engines, clock, random, log, publicUrl, instanceQuota, rateLimits },
+    defaultPolicy: nightlyPolicy(config.defaultKeepDays),
+    secondStorage: null,
+    downloads: {
+      repository,
+      linkKey: ground.masterKey.deriveKey('download links'),
+      linkLifetimeMs: config.linkLifetimeMs,
+    },
+  });
   let supervisor: Supervisor | null = null;
+  const ending = new AbortController();
+  let scheduler: Promise<void> | null = null;
   try {
     await listen(api, config);
     const address = api.server.address();
@@ -83,13 +101,15 @@ async function serve(
     const endpoint = publicUrl ?? `http://${host}:${port}`;
     const madeCredentials = await writeCredentials(ground, credentials, endpoint);
     supervisor = superviseWorkers(ground, environment, options.workers);
+    scheduler = runScheduler({ catalog, clock, random, log }, ending.signal);
     const ready: ServeReady = { endpoint, credentials, madeCredentials };
     options.onReady(ready);
     await untilFired(options.signal);
     log.info('stopping');
   } finally {
-    // Both at once: a request that hangs must not keep the workers running.
-    await Promise.allSettled([closeApi(api), supervisor?.stop(workerStopMs)]);
+    ending.abort();
+    // All at once: a request that hangs must not keep the workers running.
+    await Promise.allSettled([closeApi(api), supervisor?.stop(workerStopMs), scheduler]);
     await repository[Symbol.asyncDispose]();
     await catalog.close();
   }
@@ -129,6 +149,7 @@ function superviseWorkers(ground: Ground, environment: Environment, count: numbe
     argsFor: (owner) => ['worker', '--data', config.dataDir, '--owner', owner],
     newName: () => `worker-${random.hex(6)}`,
     environment,
+    niceness: workerNiceness,
     onDeath: async (owner) => {
       const { retryDelayMs } = config.jobs;
       await releaseOwner({ catalog, clock, kinds, log, retryDelayMs }, owner);
@@ -150,7 +171,7 @@ async function runWorker(
       owner: options.owner ?? `worker-${random.hex(6)}`,
       pools: options.pools.length > 0 ? options.pools : [defaultPool],
       leaseMs: config.jobs.leaseMs,
-      renewMs: Math.floor(config.jobs.leaseMs / 3),
+      renewMs: Math.min(renewMaxMs, Math.floor(config.jobs.leaseMs / 3)),
       retryDelayMs: config.jobs.retryDelayMs,
       concurrency: config.jobs.concurrency,
     });
@@ -230,7 +251,7 @@ async function openGround(config: Config, name: string): Promise<Ground> {
 }
 
 function workerParts({ catalog, engines, repository, config }: Ground) {
-  return { catalog, engines, repository, clock, serversDir: config.serversDir };
+  return { catalog, engines, repository, clock, random, serversDir: config.serversDir };
 }
 
 /** The engines that this build knows. */

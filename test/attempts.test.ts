@@ -16,6 +16,7 @@ import { runBackup } from '../src/operations/backup/run-backup.ts';
 import { runRestore } from '../src/operations/restore/run-restore.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { silentLogger } from '../src/platform/logger.ts';
+import { systemRandom } from '../src/platform/random.ts';
 import type { Repository } from '../src/repository/repository.ts';
 import type { MemoryStorage } from '../src/storage/memory.ts';
 import type { ModelFiles } from './fixtures/repositories.ts';
@@ -132,7 +133,8 @@ class Scene implements AsyncDisposable {
     };
     const { repository, serversDir } = this;
     const engines = { postgresql: driver as EngineDriver };
-    return { catalog: this.#catalog(), engines, repository, clock: systemClock, serversDir };
+    const ground = { clock: systemClock, random: systemRandom };
+    return { catalog: this.#catalog(), engines, repository, serversDir, ...ground };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

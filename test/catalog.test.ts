@@ -19,7 +19,7 @@ import { Secret } from '../src/model/secret.ts';
 import { silentLogger } from '../src/platform/logger.ts';
 import { MasterKey } from '../src/platform/master-key.ts';
 import type { ClaimReport } from './fixtures/catalog-process.ts';
-import { makeInstance } from './fixtures/catalog-values.ts';
+import { makeInstance, makeUser } from './fixtures/catalog-values.ts';
 import type { FreshCatalog } from './fixtures/catalogs.ts';
 import {
   freshPostgresOpener,
@@ -30,6 +30,7 @@ import {
 import type { TestServer } from './fixtures/postgres-server.ts';
 import { findFreePort, startPostgres } from './fixtures/postgres-server.ts';
 import { catalogSuite } from './suites/catalog-suite.ts';
+import { identitySuite } from './suites/identity-suite.ts';
 import { jobsSuite } from './suites/jobs-suite.ts';
 import { locksSuite } from './suites/locks-suite.ts';
 import { workerSuite } from './suites/worker-suite.ts';
@@ -65,6 +66,7 @@ function claimRequest(owner: string): ClaimRequest {
 
 for (const [leg, openFresh] of legs) {
   catalogSuite(leg, openFresh);
+  identitySuite(leg, openFresh);
   jobsSuite(leg, openFresh);
   locksSuite(leg, openFresh);
   workerSuite(leg, openFresh);
@@ -159,7 +161,7 @@ describe('migration of the catalog', () => {
     await driver.destroy();
     await assert.rejects(
       fresh.openAnother(),
-      (e) => isErrorKind(e, 'invalid') && /version 99, this program knows up to 1/.test(e.message),
+      (e) => isErrorKind(e, 'invalid') && /version 99, this program knows up to 2/.test(e.message),
     );
   });
 });
@@ -171,14 +173,16 @@ describe('the file of a SQLite catalog', () => {
     const instance = makeInstance({});
     const connection = instance.connection && { ...instance.connection, password };
     await fresh.catalog.instances.insert({ ...instance, connection });
-    const user = { id: 'u1', name: 'a', domainId: 'd', domainName: 'd', passwordHash: 'h' };
-    await fresh.catalog.identity.insertUser(user as never);
+    const user = makeUser('a', 'd');
+    await fresh.catalog.identity.insertUser(user);
     const secretKey = new Secret('open-sesame-secret-key');
+    const { id: userId, createdAt } = user;
     await fresh.catalog.identity.insertAccessKey({
       accessKey: 'AK',
       secretKey,
-      userId: 'u1',
-    } as never);
+      userId,
+      createdAt,
+    });
     const folder = join(fresh.url.slice('sqlite:'.length), '..');
     const names = await readdir(folder);
     assert.deepEqual(names.sort(), ['catalog.db', 'catalog.db-shm', 'catalog.db-wal']);

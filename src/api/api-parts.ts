@@ -7,11 +7,15 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify';
+import type { DownloadSettings } from '../operations/download/download-parts.ts';
 import type { RequestParts } from '../operations/parts.ts';
+import type { RateLimits } from './rate-limit.ts';
 
 export type ApiParts = RequestParts & {
+  readonly downloads: DownloadSettings;
   /** How clients reach this server, without a final `/`; null: as each request says (`Host`). */
   readonly publicUrl: string | null;
+  readonly rateLimits: RateLimits;
 };
 
 export type ApiApp = FastifyInstance<

@@ -1,23 +1,27 @@
-// Who is calling. A token (`X-Auth-Token`) or a signature (`Authorization`); 401 means only that
-// the login is wrong: token clients then fetch a new token and repeat. A login for another project
-// is 403.
+// Who is calling, and whether they may. A token (`X-Auth-Token`) or a signature (`Authorization`);
+// 401 means only that the login is wrong: token clients then fetch a new token and repeat. A login
+// for another project, or with a role that is too weak, is 403.
 import type { FastifyRequest } from 'fastify';
+import { assert } from '../model/assert.ts';
 import { CairnError } from '../model/errors.ts';
 import type { ProjectId } from '../model/ids.ts';
+import type { Action } from '../model/permission.ts';
 import { Secret } from '../model/secret.ts';
-import type { Caller } from '../operations/identity/authenticate.ts';
+import type { Caller, ProjectAccess } from '../operations/identity/authenticate.ts';
 import {
   authenticateToken,
   authorizeProject,
   findSigner,
 } from '../operations/identity/authenticate.ts';
+import { guardLogin, loginKey } from '../operations/identity/lock-out.ts';
+import { assertAllowed } from '../operations/identity/roles.ts';
 import type { ApiApp, ApiParts } from './api-parts.ts';
 import type { SignedRequest } from './signature.ts';
 import { isSignatureValid, parseAuthorization, signatureDate } from './signature.ts';
 
 const skewMaxMs = 15 * 60 * 1000;
 const callerKey = 'caller';
-const projectKey = 'projectId';
+const projectKey = 'projectAccess';
 
 /** Must run on the app itself, once, before the hooks below. */
 export function decorateRequests(app: ApiApp): void {
@@ -32,8 +36,14 @@ export function requireLogin(scope: ApiApp, parts: ApiParts): void {
   });
 }
 
-/** Every route of the scope needs a login for the project of its path (`:projectId`). */
+/**
+ * Every route of the scope needs a login for the project of its path (`:projectId`), with a role
+ * that holds the action of the route. A route that names no action (`needs(…)`) cannot be added.
+ */
 export function requireProject(scope: ApiApp, parts: ApiParts): void {
+  scope.addHook('onRoute', ({ method, url, config }) => {
+    assert(config?.action, `${String(method)} ${url} does not say which action it needs`);
+  });
   requireLogin(scope, parts);
   scope.addHook('preValidation', async (request) => {
     const { projectId } = request.params as { readonly projectId: string };
@@ -43,8 +53,10 @@ export function requireProject(scope: ApiApp, parts: ApiParts): void {
         reason: 'project-mismatch',
       });
     }
-    const id = await authorizeProject(parts, callerOf(request), projectId);
-    request.setDecorator(projectKey, id);
+    const access = await authorizeProject(parts, callerOf(request), projectId);
+    const { action = 'login' } = request.routeOptions.config;
+    if (action !== 'login') assertAllowed(access.role, action);
+    request.setDecorator(projectKey, access);
   });
 }
 
@@ -53,7 +65,12 @@ export function callerOf(request: FastifyRequest): Caller {
 }
 
 export function projectOf(request: FastifyRequest): ProjectId {
-  return request.getDecorator<ProjectId>(projectKey);
+  return request.getDecorator<ProjectAccess>(projectKey).projectId;
+}
+
+/** For what a route cannot know before it has read the request. @throws forbidden */
+export function requireAction(request: FastifyRequest, action: Action): void {
+  assertAllowed(request.getDecorator<ProjectAccess>(projectKey).role, action);
 }
 
 async function authenticate(request: FastifyRequest, parts: ApiParts): Promise<Caller> {
@@ -84,10 +101,18 @@ async function authenticateSignature(
     });
   }
   const signer = await findSigner(parts, authorization.accessKey);
-  if (!signer || !isSignatureValid(signed, authorization, signer.secretKey)) {
-    throw new CairnError('unauthenticated', 'the access key or the signature is wrong');
-  }
+  // Made-up access keys are not counted: there are too many of them, and nothing to protect.
+  if (!signer) throw wrongSignature();
+  // Access keys are no secret. The lock is for the address that guesses, so that it cannot keep
+  // the others out.
+  const login = loginKey('access-key', authorization.accessKey, request.ip);
+  const check = async () => isSignatureValid(signed, authorization, signer.secretKey) || null;
+  await guardLogin(parts, login, { check, wrong: wrongSignature });
   return { kind: 'access-key', user: signer.user };
+}
+
+function wrongSignature(): CairnError {
+  return new CairnError('unauthenticated', 'the access key or the signature is wrong');
 }
 
 function toSignedRequest(request: FastifyRequest): SignedRequest {

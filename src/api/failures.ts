@@ -7,16 +7,25 @@ import { CairnError } from '../model/errors.ts';
 import type { ApiApp, ApiParts } from './api-parts.ts';
 import type { ErrorAnswer } from './errors.ts';
 import { answerError, RequestError, readError, readLanguage, withKeystoneForm } from './errors.ts';
-import { tokenPath } from './routes/identity.ts';
+import type { RouteMap } from './route-map.ts';
 
-export function answerFailures(app: ApiApp, parts: ApiParts): void {
+const readMethods: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
+/** Where Keystone's clients read the errors. */
+const keystonePrefix = '/v3/auth/';
+
+export function answerFailures(app: ApiApp, parts: ApiParts, routes: RouteMap): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('X-Request-Id', request.id);
   });
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply, parts));
-  app.setNotFoundHandler((request, reply) =>
-    sendError(new RequestError('route-unknown'), request, reply, parts),
-  );
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = routes.methodsFor(pathOf(request));
+    // Clients take 404 for "not offered here" when they only read.
+    const isKnown = allowed.length > 0 && !readMethods.includes(request.method);
+    if (isKnown) reply.header('Allow', allowed.join(', '));
+    const condition = isKnown ? 'method-not-allowed' : 'route-unknown';
+    return sendError(new RequestError(condition), request, reply, parts);
+  });
   app.addHook('onResponse', async (request, reply) => {
     parts.log.info(
       {
@@ -76,7 +85,8 @@ function explain(error: unknown, request: FastifyRequest): ErrorAnswer {
     language: readLanguage(request.headers['x-language']),
     requestId: request.id,
   });
-  return pathOf(request).replace(/\/+$/, '') === tokenPath ? withKeystoneForm(answer) : answer;
+  const path = pathOf(request).replaceAll(/\/+/g, '/');
+  return path.startsWith(keystonePrefix) ? withKeystoneForm(answer) : answer;
 }
 
 function pathOf(request: FastifyRequest): string {

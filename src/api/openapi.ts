@@ -1,4 +1,6 @@
 import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { version } from '../model/version.ts';
 import type { ApiApp } from './api-parts.ts';
 
 const description = `The RDS v3 backup API, and Cairn's own operations under /cairn/v1.
@@ -12,7 +14,7 @@ export function collectOpenapi(app: ApiApp): void {
   app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Cairn', description, version: '0.1.0' },
+      info: { title: 'Cairn', description, version },
       components: {
         securitySchemes: {
           token: { type: 'apiKey', in: 'header', name: 'X-Auth-Token' },
@@ -29,6 +31,19 @@ export function collectOpenapi(app: ApiApp): void {
     refResolver: {
       buildLocalReference: ({ $id }, _base, _fragment, index) => String($id ?? `def-${index}`),
     },
+  });
+}
+
+/**
+ * The same document for people, at `/docs`: its scripts and styles come from this server, so it
+ * works on a closed network. Must be registered after the document.
+ */
+export function showReference(app: ApiApp): void {
+  app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: true,
+    uiConfig: { layout: 'BaseLayout', docExpansion: 'list', deepLinking: true },
+    theme: { title: 'Cairn API' },
   });
 }
 

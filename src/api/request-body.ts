@@ -11,7 +11,8 @@ export const bodyBytesMax = 1024 * 1024;
 export function acceptRawBodies(app: ApiApp): void {
   app.addHttpMethod('GET', { hasBody: true, overrideExisting: true });
   app.removeAllContentTypeParsers();
-  // Whatever the content type says, or when there is none.
+  // Whatever the content type says, or when there is none: who may not come in is not told that it
+  // was wrong.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 }
 
@@ -27,7 +28,13 @@ export function readRequests(scope: ApiApp): void {
   });
 }
 
+/** `text/plain` is what some clients put on every body that they were given as a text. */
+const acceptedTypes =
+  /^(application\/([\w.-]+\+)?json|application\/octet-stream|text\/json|text\/plain)$/i;
+
 async function readJson(scope: ApiApp, request: FastifyRequest, body: unknown): Promise<unknown> {
+  const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
+  if (type !== '' && !acceptedTypes.test(type)) throw new RequestError('media-type-unsupported');
   const text = body instanceof Buffer ? body.toString('utf8') : '';
   if (text.trim() === '') throw new RequestError('body-empty');
   const parse = scope.getDefaultJsonParser('error', 'error');

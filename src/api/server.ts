@@ -7,15 +7,29 @@ import { fastify, LogController } from 'fastify';
 import type { ApiApp, ApiParts } from './api-parts.ts';
 import { decorateRequests, requireLogin, requireProject } from './auth.ts';
 import { answerFailures, answerMalformed } from './failures.ts';
-import { collectOpenapi } from './openapi.ts';
+import { collectOpenapi, showReference } from './openapi.ts';
+import { limitRequests } from './rate-limit.ts';
 import { acceptRawBodies, bodyBytesMax, readRequests } from './request-body.ts';
+import { mapRoutes } from './route-map.ts';
+import { registerAccessKeyRoutes } from './routes/access-keys.ts';
+import { registerBackupChangeRoutes } from './routes/backup-changes.ts';
 import { registerBackupDetailRoutes, registerBackupRoutes } from './routes/backups.ts';
+import { registerDatastoreRoutes } from './routes/datastores.ts';
 import { registerDiscoveryRoutes } from './routes/discovery.ts';
+import { registerBackupFileRoutes, registerDownloadRoute } from './routes/downloads.ts';
 import { registerIdentityRoutes, registerTokenRoute } from './routes/identity.ts';
 import { registerInstanceRoutes } from './routes/instances.ts';
 import { registerJobDetailRoutes, registerJobRoutes } from './routes/jobs.ts';
+import { registerOffsiteInstanceRoute, registerOffsiteRoutes } from './routes/offsite.ts';
+import { registerPolicyRoutes } from './routes/policies.ts';
+import { registerProjectRoutes } from './routes/projects.ts';
+import { registerNewerRecoveryRoutes, registerRecoveryRoutes } from './routes/recovery.ts';
+import { registerRegionRoutes } from './routes/regions.ts';
 import { registerRegisteredInstanceRoutes } from './routes/registered-instances.ts';
 import { registerRestoreRoutes } from './routes/restores.ts';
+import { registerTagRoutes } from './routes/tags.ts';
+import { registerTaskListRoutes } from './routes/task-list.ts';
+import { registerUserRoutes } from './routes/users.ts';
 import { reasonKeyword } from './schema/define.ts';
 import { namedSchemas } from './schema/named-schemas.ts';
 
@@ -26,29 +40,60 @@ export function createApiServer(parts: ApiParts): ApiApp {
   const app = openApp(parts);
   decorateRequests(app);
   acceptRawBodies(app);
-  answerFailures(app, parts);
+  answerFailures(app, parts, mapRoutes(app));
+  limitRequests(app, parts.rateLimits);
   for (const schema of namedSchemas) app.addSchema(schema);
   collectOpenapi(app);
+  showReference(app);
   app.register(async (scope) => {
     readRequests(scope);
     registerDiscoveryRoutes(scope, parts);
     registerTokenRoute(scope, parts);
+    registerDownloadRoute(scope, parts);
   });
   app.register(async (scope) => {
     requireLogin(scope, parts);
     readRequests(scope);
     registerIdentityRoutes(scope, parts);
+    registerRegionRoutes(scope, parts);
+    registerOffsiteInstanceRoute(scope);
   });
+  app.register(
+    async (scope) => {
+      requireLogin(scope, parts);
+      readRequests(scope);
+      registerUserRoutes(scope, parts);
+      registerAccessKeyRoutes(scope, parts);
+      registerProjectRoutes(scope, parts);
+    },
+    { prefix: '/cairn/v1' },
+  );
   app.register(
     async (scope) => {
       requireProject(scope, parts);
       readRequests(scope);
       registerBackupRoutes(scope, parts);
+      registerBackupFileRoutes(scope, parts);
+      registerBackupChangeRoutes(scope, parts);
+      registerPolicyRoutes(scope, parts);
+      registerOffsiteRoutes(scope, parts);
       registerInstanceRoutes(scope, parts);
       registerRestoreRoutes(scope, parts);
+      registerRecoveryRoutes(scope, parts);
+      registerTaskListRoutes(scope, parts);
+      registerTagRoutes(scope, parts);
+      registerDatastoreRoutes(scope, parts);
       registerJobRoutes(scope, parts);
     },
     { prefix: '/v3/:projectId' },
+  );
+  app.register(
+    async (scope) => {
+      requireProject(scope, parts);
+      readRequests(scope);
+      registerNewerRecoveryRoutes(scope, parts);
+    },
+    { prefix: '/v3.1/:projectId' },
   );
   app.register(
     async (scope) => {

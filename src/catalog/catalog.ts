@@ -5,10 +5,12 @@
 // Times are epoch milliseconds, booleans 0/1, JSON is text: the same in both databases. Secrets
 // (passwords of instances, secret keys) are wrapped with the master key before they are written.
 import type { Backup, BackupState, BackupStatus, BackupType } from '../model/backup.ts';
+import type { BackupPolicy } from '../model/backup-policy.ts';
 import type { RecordedError } from '../model/errors.ts';
 import type { BackupId, InstanceId, JobId, ProjectId, UserId } from '../model/ids.ts';
 import type { Instance, InstanceState } from '../model/instance.ts';
-import type { Job, JobPayload, JobProgress } from '../model/job.ts';
+import type { Job, JobPayload, JobProgress, JobStatus } from '../model/job.ts';
+import type { Role } from '../model/permission.ts';
 import type { Secret } from '../model/secret.ts';
 
 /** `total` counts all rows that match, not the page. */
@@ -24,13 +26,25 @@ export type User = {
   readonly domainName: string;
   /** `scrypt$N$r$p$salt$hash`; checked by `operations/identity`. */
   readonly passwordHash: string;
+  readonly createdAt: Date;
 };
 
 export type AccessKey = {
   readonly accessKey: string;
   readonly secretKey: Secret;
   readonly userId: UserId;
+  readonly createdAt: Date;
 };
+
+/** What a user may do in one project, or with null in every project of the domain. */
+export type Grant = {
+  readonly userId: UserId;
+  readonly projectId: ProjectId | null;
+  readonly role: Role;
+};
+
+/** Failed logins of one user name or access key, in a row. */
+export type LoginFailures = { readonly count: number; readonly lastFailedAt: Date };
 
 /** A token is stored as the SHA-256 of its text, so that a copy of the catalog opens nothing. */
 export type Token = {
@@ -47,15 +61,106 @@ export interface IdentityRecords {
   findProjectByName(name: string): Promise<Project | null>;
   listProjects(): Promise<readonly Project[]>;
   insertProject(project: Project): Promise<void>;
+  /** Inside a transaction nobody else changes the user until its end. */
   findUser(id: UserId): Promise<User | null>;
   /** Names are unique within a domain. */
   findUserByName(domainName: string, name: string): Promise<User | null>;
+  /** By name. */
+  listUsers(domainId: string): Promise<readonly User[]>;
+  /** @throws conflict when the name is taken */
   insertUser(user: User): Promise<void>;
+  setPasswordHash(id: UserId, passwordHash: string): Promise<void>;
+  /** With its access keys, tokens and grants. */
+  deleteUser(id: UserId): Promise<void>;
+  deleteProject(id: ProjectId): Promise<void>;
+  listGrants(userId: UserId): Promise<readonly Grant[]>;
+  /** Every grant of the users of a domain. */
+  listDomainGrants(domainId: string): Promise<readonly Grant[]>;
+  /** Replaces what the user had there. */
+  setGrant(grant: Grant): Promise<void>;
+  deleteGrant(userId: UserId, projectId: ProjectId | null): Promise<void>;
   findAccessKey(accessKey: string): Promise<AccessKey | null>;
+  /** Oldest first. */
+  listAccessKeys(userId: UserId): Promise<readonly AccessKey[]>;
   insertAccessKey(key: AccessKey): Promise<void>;
+  deleteAccessKey(accessKey: string): Promise<void>;
   findToken(hash: string): Promise<Token | null>;
   insertToken(token: Token): Promise<void>;
+  deleteToken(hash: string): Promise<void>;
+  /** After a change of password nobody stays logged in. */
+  deleteTokens(userId: UserId): Promise<void>;
   deleteExpiredTokens(now: Date): Promise<void>;
+  findLoginFailures(login: string): Promise<LoginFailures | null>;
+  /** Counts one more and answers how many there are now; those before `since` are forgotten. */
+  addLoginFailure(login: string, at: Date, since: Date): Promise<number>;
+  clearLoginFailures(login: string): Promise<void>;
+}
+
+/** What a create with a client token was answered with. */
+export type ClientTokenUse = {
+  readonly projectId: ProjectId;
+  readonly token: string;
+  /** SHA-256 of what was asked for: the same token with another request is an error. */
+  readonly requestHash: string;
+  readonly instanceId: InstanceId;
+  readonly jobId: JobId;
+  readonly createdAt: Date;
+};
+
+export interface ClientTokenRecords {
+  find(projectId: ProjectId, token: string): Promise<ClientTokenUse | null>;
+  /** @throws conflict when another request used the token at the same moment */
+  insert(use: ClientTokenUse): Promise<void>;
+  deleteOlderThan(at: Date): Promise<void>;
+}
+
+export type OffsiteEntry = {
+  readonly backupType: 'auto' | 'incremental' | 'all';
+  readonly keepDays: number;
+  readonly destinationRegion: string;
+  readonly destinationProjectId: string;
+};
+
+/** The policies of one instance and how far its schedule has come. */
+export type PolicyRecord = {
+  readonly instanceId: InstanceId;
+  readonly projectId: ProjectId;
+  readonly policy: BackupPolicy;
+  /** Windows that opened before are nobody's. */
+  readonly effectiveAt: Date;
+  /** The opening of the last window that a backup was asked for. */
+  readonly lastWindowAt: Date | null;
+  readonly lastBackupId: BackupId | null;
+  /** Backups asked for in that window: more than one when one has failed. */
+  readonly attemptCount: number;
+  readonly offsite: readonly OffsiteEntry[];
+};
+
+export interface PolicyRecords {
+  /** Inside a transaction nobody else changes it until its end. */
+  find(instanceId: InstanceId): Promise<PolicyRecord | null>;
+  /** Inserts or replaces. */
+  put(record: PolicyRecord): Promise<void>;
+  /** Those that are on, of every project, in the order of their instances. */
+  listActive(page: PageRequest): Promise<readonly PolicyRecord[]>;
+  /** Those of the given instances, for a list that shows them. */
+  listFor(instanceIds: readonly InstanceId[]): Promise<readonly PolicyRecord[]>;
+  delete(instanceId: InstanceId): Promise<void>;
+}
+
+export type Tag = { readonly key: string; readonly value: string };
+export type InstanceTag = Tag & { readonly instanceId: InstanceId };
+
+export interface TagRecords {
+  /** By key. */
+  list(instanceIds: readonly InstanceId[]): Promise<readonly InstanceTag[]>;
+  /** Every pair that the project's instances have, each once, by key and value. */
+  listOfProject(projectId: ProjectId): Promise<readonly Tag[]>;
+  /** Inserts or replaces the value. */
+  put(projectId: ProjectId, tag: InstanceTag): Promise<void>;
+  /** With a value, only where the tag has that value. */
+  delete(instanceId: InstanceId, key: string, value: string | null): Promise<void>;
+  deleteAll(instanceId: InstanceId): Promise<void>;
 }
 
 export type InstanceFilter = {
@@ -64,6 +169,9 @@ export type InstanceFilter = {
   /** `*text` matches anywhere in the name, else the whole name, case-sensitively. */
   readonly name?: string;
   readonly engine?: string;
+  readonly ids?: readonly string[];
+  /** Every one of them must be there. */
+  readonly tags?: readonly Tag[];
 };
 
 export interface InstanceRecords {
@@ -79,6 +187,8 @@ export interface InstanceRecords {
   update(instance: Instance): Promise<void>;
   /** @throws not-found */
   setState(id: InstanceId, state: InstanceState, at: Date): Promise<void>;
+  /** Inside a transaction everybody else who counts waits for its end. */
+  count(projectId: ProjectId): Promise<number>;
   delete(id: InstanceId): Promise<void>;
 }
 
@@ -131,6 +241,11 @@ export type JobFilter = {
   readonly projectId: ProjectId;
   readonly id?: string;
   readonly instanceId?: string;
+  readonly kind?: string;
+  readonly statuses?: readonly JobStatus[];
+  /** Both bounds included, on `createdAt`. */
+  readonly createdFrom?: Date;
+  readonly createdTo?: Date;
 };
 
 /** What a worker asks for when it looks for work. */
@@ -160,6 +275,10 @@ export interface JobRecords {
   list(filter: JobFilter, page: PageRequest): Promise<Page<Job>>;
   /** Jobs of that kind on the instance that have not ended. */
   listOpen(instanceId: InstanceId): Promise<readonly Job[]>;
+  /** The project's jobs of these kinds that have not ended, on whatever instance. */
+  listOpenByKind(projectId: ProjectId, kinds: readonly string[]): Promise<readonly Job[]>;
+  /** Deletes at most `limit` jobs that ended before; answers how many. */
+  deleteEndedBefore(at: Date, limit: number): Promise<number>;
   /** The oldest claimable job, now running under a new fence; null when there is none. */
   claim(request: ClaimRequest): Promise<Job | null>;
   /**
@@ -214,6 +333,9 @@ export interface CatalogSession {
   readonly backups: BackupRecords;
   readonly jobs: JobRecords;
   readonly settings: SettingRecords;
+  readonly policies: PolicyRecords;
+  readonly tags: TagRecords;
+  readonly clientTokens: ClientTokenRecords;
 }
 
 export interface Catalog extends CatalogSession {

@@ -1,21 +1,37 @@
 import type { ProjectId, UserId } from '../model/ids.ts';
 import type { MasterKey } from '../platform/master-key.ts';
-import type { AccessKey, IdentityRecords, Project, Token, User } from './catalog.ts';
+import { accessKeyRecords } from './access-keys.ts';
+import type { IdentityRecords, Project, User } from './catalog.ts';
 import { explainConflict } from './catalog-errors.ts';
 import type { CatalogDatabase } from './dialect.ts';
-import type { AccessKeyRow, ProjectRow, TokenRow, UserRow } from './schema.ts';
-import { unwrapSecret, wrapSecret } from './wrapped-secret.ts';
+import { inTransaction } from './dialect.ts';
+import { grantRecords } from './grants.ts';
+import { loginFailureRecords } from './login-failures.ts';
+import type { ProjectRow, UserRow } from './schema.ts';
+import { tokenRecords } from './tokens.ts';
 
-type Credentials = Pick<
+type ProjectRecords = Pick<
   IdentityRecords,
-  'findAccessKey' | 'insertAccessKey' | 'findToken' | 'insertToken' | 'deleteExpiredTokens'
+  'findProject' | 'findProjectByName' | 'listProjects' | 'insertProject' | 'deleteProject'
+>;
+type UserRecords = Pick<
+  IdentityRecords,
+  'findUser' | 'findUserByName' | 'listUsers' | 'insertUser' | 'setPasswordHash' | 'deleteUser'
 >;
 
 export function identityRecords(database: CatalogDatabase, masterKey: MasterKey): IdentityRecords {
-  return { ...personRecords(database), ...credentialRecords(database, masterKey) };
+  return {
+    ...projectRecords(database),
+    ...userRecords(database),
+    ...grantRecords(database),
+    ...accessKeyRecords(database, masterKey),
+    ...tokenRecords(database),
+    ...loginFailureRecords(database),
+  };
 }
 
-function personRecords({ db }: CatalogDatabase): Omit<IdentityRecords, keyof Credentials> {
+function projectRecords(database: CatalogDatabase): ProjectRecords {
+  const { db } = database;
   return {
     async findProject(id) {
       const query = db.selectFrom('projects').selectAll().where('id', '=', id);
@@ -33,9 +49,36 @@ function personRecords({ db }: CatalogDatabase): Omit<IdentityRecords, keyof Cre
       const insert = db.insertInto('projects').values({ id, name, domain_id: domainId });
       await explainConflict(insert.execute(), { projects_name: `project ${name} exists` });
     },
+    async deleteProject(id) {
+      await inTransaction(database, async ({ db: tx }) => {
+        for (const table of [
+          'grants',
+          'tokens',
+          'client_tokens',
+          'tags',
+          'policies',
+          'backup_counts',
+        ] as const) {
+          await tx.deleteFrom(table).where('project_id', '=', id).execute();
+        }
+        await tx.deleteFrom('jobs').where('project_id', '=', id).execute();
+        await tx.deleteFrom('projects').where('id', '=', id).execute();
+      });
+    },
+  };
+}
+
+function userRecords(database: CatalogDatabase): UserRecords {
+  const { db, traits } = database;
+  return {
     async findUser(id) {
-      const query = db.selectFrom('users').selectAll().where('id', '=', id);
-      return toUser(await query.executeTakeFirst());
+      const row = await db
+        .selectFrom('users')
+        .selectAll()
+        .where('id', '=', id)
+        .$if(traits.hasRowLocks && db.isTransaction, (query) => query.forUpdate())
+        .executeTakeFirst();
+      return toUser(row);
     },
     async findUserByName(domainName, name) {
       const query = db
@@ -45,6 +88,11 @@ function personRecords({ db }: CatalogDatabase): Omit<IdentityRecords, keyof Cre
         .where('name', '=', name);
       return toUser(await query.executeTakeFirst());
     },
+    async listUsers(domainId) {
+      const query = db.selectFrom('users').selectAll().where('domain_id', '=', domainId);
+      const rows = await query.orderBy('name').execute();
+      return rows.flatMap((row) => toUser(row) ?? []);
+    },
     async insertUser(user) {
       const insert = db.insertInto('users').values({
         id: user.id,
@@ -52,48 +100,24 @@ function personRecords({ db }: CatalogDatabase): Omit<IdentityRecords, keyof Cre
         domain_id: user.domainId,
         domain_name: user.domainName,
         password_hash: user.passwordHash,
+        created_at: user.createdAt.getTime(),
       });
       const text = `user ${user.name} exists in domain ${user.domainName}`;
       await explainConflict(insert.execute(), { users_domain_name_name: text });
     },
-  };
-}
-
-function credentialRecords({ db }: CatalogDatabase, masterKey: MasterKey): Credentials {
-  return {
-    async findAccessKey(accessKey) {
-      const query = db.selectFrom('access_keys').selectAll().where('access_key', '=', accessKey);
-      return toAccessKey(await query.executeTakeFirst(), masterKey);
+    async setPasswordHash(id, passwordHash) {
+      const update = db.updateTable('users').set({ password_hash: passwordHash });
+      await update.where('id', '=', id).execute();
     },
-    async insertAccessKey({ accessKey, secretKey, userId }) {
-      const wrapped = wrapSecret(masterKey, secretKey, secretKeyPurpose(accessKey));
-      await db
-        .insertInto('access_keys')
-        .values({ access_key: accessKey, wrapped_secret_key: wrapped, user_id: userId })
-        .execute();
-    },
-    async findToken(hash) {
-      const query = db.selectFrom('tokens').selectAll().where('hash', '=', hash);
-      return toToken(await query.executeTakeFirst());
-    },
-    async insertToken(token) {
-      const row: TokenRow = {
-        hash: token.hash,
-        user_id: token.userId,
-        project_id: token.projectId,
-        issued_at: token.issuedAt.getTime(),
-        expires_at: token.expiresAt.getTime(),
-      };
-      await db.insertInto('tokens').values(row).execute();
-    },
-    async deleteExpiredTokens(now) {
-      await db.deleteFrom('tokens').where('expires_at', '<=', now.getTime()).execute();
+    async deleteUser(id) {
+      await inTransaction(database, async ({ db: tx }) => {
+        for (const table of ['grants', 'tokens', 'access_keys'] as const) {
+          await tx.deleteFrom(table).where('user_id', '=', id).execute();
+        }
+        await tx.deleteFrom('users').where('id', '=', id).execute();
+      });
     },
   };
-}
-
-function secretKeyPurpose(accessKey: string): string {
-  return `secret key of access key ${accessKey}`;
 }
 
 function toProject(row: ProjectRow | undefined): Project | null {
@@ -109,26 +133,6 @@ function toUser(row: UserRow | undefined): User | null {
     domainId: row.domain_id,
     domainName: row.domain_name,
     passwordHash: row.password_hash,
-  };
-}
-
-function toAccessKey(row: AccessKeyRow | undefined, masterKey: MasterKey): AccessKey | null {
-  if (!row) return null;
-  const purpose = secretKeyPurpose(row.access_key);
-  return {
-    accessKey: row.access_key,
-    secretKey: unwrapSecret(masterKey, row.wrapped_secret_key, purpose),
-    userId: row.user_id as UserId,
-  };
-}
-
-function toToken(row: TokenRow | undefined): Token | null {
-  if (!row) return null;
-  return {
-    hash: row.hash,
-    userId: row.user_id as UserId,
-    projectId: row.project_id as ProjectId | null,
-    issuedAt: new Date(row.issued_at),
-    expiresAt: new Date(row.expires_at),
+    createdAt: new Date(row.created_at),
   };
 }

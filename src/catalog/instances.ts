@@ -65,6 +65,10 @@ export function instanceRecords(
         .executeTakeFirst();
       if (result.numUpdatedRows === 0n) throw missingInstance(id);
     },
+    async count(projectId) {
+      if (db.isTransaction) await traits.lock(db, `instances of ${projectId}`);
+      return await countRows(selectMatching(db, { projectId }));
+    },
     async delete(id) {
       await db.deleteFrom('instances').where('id', '=', id).execute();
     },
@@ -72,12 +76,25 @@ export function instanceRecords(
 }
 
 function selectMatching(db: CatalogDatabase['db'], filter: InstanceFilter) {
-  const { id, name, engine } = filter;
+  const { id, ids, name, engine } = filter;
   let query = db.selectFrom('instances').where('project_id', '=', filter.projectId);
   if (id !== undefined) query = query.where('id', '=', id);
+  if (ids !== undefined) query = query.where('id', 'in', [...ids]);
   if (engine !== undefined) query = query.where('engine', '=', engine);
   if (name?.startsWith('*')) query = query.where(nameContains(name.slice(1)));
   else if (name !== undefined) query = query.where('name', '=', name);
+  for (const { key, value } of filter.tags ?? []) {
+    query = query.where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('tags')
+          .select('key')
+          .whereRef('tags.instance_id', '=', 'instances.id')
+          .where('tags.key', '=', key)
+          .where('tags.value', '=', value),
+      ),
+    );
+  }
   return query;
 }
 
@@ -126,7 +143,7 @@ function formatConnection({ password: _, ...visible }: Connection): string {
 function toStateColumns(state: InstanceState): Pick<InstanceRow, 'status' | 'failure_reason'> {
   return {
     status: state.status,
-    failure_reason: state.status === 'create-failed' ? state.reason : null,
+    failure_reason: 'reason' in state ? state.reason : null,
   };
 }
 
@@ -151,8 +168,11 @@ function toState(row: InstanceRow): InstanceState {
   switch (row.status) {
     case 'building':
     case 'active':
+    case 'restoring':
+    case 'switching':
       return { status: row.status };
     case 'create-failed':
+    case 'failed':
       return { status: row.status, reason: row.failure_reason ?? '' };
     default:
       throw damagedRow('instances.status');

@@ -22,7 +22,10 @@ export function jobRecords(database: CatalogDatabase): JobRecords {
 
 function readingRecords({
   db,
-}: CatalogDatabase): Pick<JobRecords, 'find' | 'list' | 'listOpen' | 'listAbandoned'> {
+}: CatalogDatabase): Pick<
+  JobRecords,
+  'find' | 'list' | 'listOpen' | 'listOpenByKind' | 'listAbandoned'
+> {
   return {
     async find(projectId, id) {
       const row = await db
@@ -44,6 +47,18 @@ function readingRecords({
         .selectAll()
         .where('instance_id', '=', instanceId)
         .where('status', 'in', ['queued', 'running'])
+        .orderBy('created_at')
+        .orderBy('id')
+        .execute();
+      return rows.map(toJob);
+    },
+    async listOpenByKind(projectId, kinds) {
+      const rows = await db
+        .selectFrom('jobs')
+        .selectAll()
+        .where('status', 'in', ['queued', 'running'])
+        .where('project_id', '=', projectId)
+        .where('kind', 'in', [...kinds])
         .orderBy('created_at')
         .orderBy('id')
         .execute();
@@ -131,7 +146,7 @@ function leasedRecords(
 
 function queueRecords(
   database: CatalogDatabase,
-): Pick<JobRecords, 'insert' | 'claim' | 'takeOver' | 'requestCancel'> {
+): Pick<JobRecords, 'insert' | 'claim' | 'takeOver' | 'requestCancel' | 'deleteEndedBefore'> {
   const { db } = database;
   return {
     async insert(job) {
@@ -153,6 +168,16 @@ function queueRecords(
         .returning('fence')
         .executeTakeFirst();
       return row ? { jobId: job.id, owner, fence: row.fence } : null;
+    },
+    async deleteEndedBefore(at, limit) {
+      const old = db
+        .selectFrom('jobs')
+        .select('id')
+        .where('ended_at', '<', at.getTime())
+        .orderBy('ended_at')
+        .limit(limit);
+      const result = await db.deleteFrom('jobs').where('id', 'in', old).executeTakeFirst();
+      return Number(result.numDeletedRows);
     },
     requestCancel: (id, at) => inTransaction(database, (tx) => cancelJob(tx, id, at)),
   };
@@ -192,10 +217,15 @@ async function cancelJob(
   return { ended: false };
 }
 
-function selectMatching(db: Database, { projectId, id, instanceId }: JobFilter) {
-  let query = db.selectFrom('jobs').where('project_id', '=', projectId);
+function selectMatching(db: Database, filter: JobFilter) {
+  const { id, instanceId, kind, statuses, createdFrom, createdTo } = filter;
+  let query = db.selectFrom('jobs').where('project_id', '=', filter.projectId);
   if (id !== undefined) query = query.where('id', '=', id);
   if (instanceId !== undefined) query = query.where('instance_id', '=', instanceId);
+  if (kind !== undefined) query = query.where('kind', '=', kind);
+  if (statuses !== undefined) query = query.where('status', 'in', [...statuses]);
+  if (createdFrom) query = query.where('created_at', '>=', createdFrom.getTime());
+  if (createdTo) query = query.where('created_at', '<=', createdTo.getTime());
   return query;
 }
 

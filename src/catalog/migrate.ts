@@ -6,12 +6,16 @@ import type { Clock } from '../platform/clock.ts';
 import type { CatalogDatabase } from './dialect.ts';
 import { inTransaction } from './dialect.ts';
 import { createInitialTables } from './migrations/0001-initial.ts';
+import { createRdsApiTables } from './migrations/0002-rds-api.ts';
 import type { Migration } from './migrations/migration.ts';
 
 /**
  * In order and for ever: what a release has carried out is never edited, only followed by the next.
  */
-const migrations: readonly Migration[] = [{ name: '0001-initial', up: createInitialTables }];
+const migrations: readonly Migration[] = [
+  { name: '0001-initial', up: createInitialTables },
+  { name: '0002-rds-api', up: createRdsApiTables },
+];
 
 /** @throws invalid when a newer program has migrated the catalog already */
 export async function migrate(database: CatalogDatabase, clock: Clock): Promise<void> {

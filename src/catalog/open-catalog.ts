@@ -6,13 +6,16 @@ import { silentLogger } from '../platform/logger.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import { backupRecords } from './backups.ts';
 import type { Catalog, CatalogSession } from './catalog.ts';
+import { clientTokenRecords } from './client-tokens.ts';
 import type { CatalogDatabase } from './dialect.ts';
 import { inTransaction, openCatalogDatabase } from './dialect.ts';
 import { identityRecords } from './identity.ts';
 import { instanceRecords } from './instances.ts';
 import { jobRecords } from './jobs.ts';
 import { migrate } from './migrate.ts';
+import { policyRecords } from './policies.ts';
 import { settingRecords } from './settings.ts';
+import { tagRecords } from './tags.ts';
 
 export type CatalogOptions = {
   /** `sqlite:/path/to/file` (made when it is missing, mode 0600) or `postgres://…`. */
@@ -65,5 +68,8 @@ function createSession(database: CatalogDatabase, masterKey: MasterKey): Catalog
     backups: backupRecords(database),
     jobs: jobRecords(database),
     settings: settingRecords(database),
+    policies: policyRecords(database),
+    tags: tagRecords(database),
+    clientTokens: clientTokenRecords(database),
   };
 }

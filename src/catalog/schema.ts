@@ -9,9 +9,51 @@ export type UserRow = {
   domain_id: string;
   domain_name: string;
   password_hash: string;
+  created_at: number;
 };
 
-export type AccessKeyRow = { access_key: string; wrapped_secret_key: string; user_id: string };
+export type AccessKeyRow = {
+  access_key: string;
+  wrapped_secret_key: string;
+  user_id: string;
+  created_at: number;
+};
+
+/** An empty project stands for every project of the user's domain. */
+export type GrantRow = { user_id: string; project_id: string; role: string };
+
+/** Failures in a row; a success removes the row. */
+export type LoginFailureRow = { login: string; failure_count: number; last_failed_at: number };
+
+/** What a request with that token was answered with. */
+export type ClientTokenRow = {
+  project_id: string;
+  token: string;
+  request_hash: string;
+  instance_id: string;
+  job_id: string;
+  created_at: number;
+};
+
+export type PolicyRow = {
+  instance_id: string;
+  project_id: string;
+  /** 0: no automated backups. */
+  keep_days: number;
+  start_minute: number;
+  /** Ascending digits, 1 = Monday: `135`. */
+  weekdays: string;
+  /** Windows that opened before are nobody's. */
+  effective_at: number;
+  /** The opening of the last window that a backup was asked for. */
+  last_window_at: number | null;
+  last_backup_id: string | null;
+  attempt_count: number;
+  /** JSON of the off-site policy. */
+  offsite: string | null;
+};
+
+export type TagRow = { instance_id: string; key: string; value: string; project_id: string };
 
 export type TokenRow = {
   hash: string;
@@ -109,6 +151,11 @@ export type CatalogSchema = {
   users: UserRow;
   access_keys: AccessKeyRow;
   tokens: TokenRow;
+  grants: GrantRow;
+  login_failures: LoginFailureRow;
+  client_tokens: ClientTokenRow;
+  policies: PolicyRow;
+  tags: TagRow;
   instances: InstanceRow;
   backups: BackupRow;
   backup_counts: BackupCountRow;

@@ -6,6 +6,7 @@ import type {
   CreateBackupResponse,
 } from '../api/schema/backup.ts';
 import { formatBytes } from '../model/units.ts';
+import { addBackupDownload } from './backup-download.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
@@ -17,11 +18,13 @@ import type { ServiceClient } from './service-client.ts';
 type Context = { readonly program: Program; readonly output: Output };
 
 export function addBackupCommands(root: Command, program: Program, output: Output): void {
-  const group = root.command('backup').description('backups: create, list, show, delete');
+  const group = root.command('backup').description('backups: create, list, show, stop, delete');
   const context = { program, output };
   addCreate(group, context);
   addList(group, context);
   addShow(group, context);
+  addStop(group, context);
+  addBackupDownload(group, program, output);
   addDelete(group, context);
 }
 
@@ -89,6 +92,18 @@ function addShow(group: Command, context: Context): void {
     .argument('<id>')
     .action(async (id: string, options: CommonOptions) => {
       await printBackup(await openService(options, context.program), id, options, context.output);
+    });
+}
+
+function addStop(group: Command, { program, output }: Context): void {
+  withCommon(group.command('stop').description('stop the backup that runs on a server'))
+    .requiredOption('--instance <ID>', 'id or name of the server')
+    .action(async (options: CommonOptions & { readonly instance: string }) => {
+      const service = await openService(options, program);
+      const { id } = await findInstance(service, options.instance);
+      const answer = await service.rds<{ job_id: string }>('POST', `/instances/${id}/backups/stop`);
+      if (options.json) return output.json(answer);
+      output.print(`stopping; its job is ${answer.job_id}\n`);
     });
 }
 

@@ -12,6 +12,8 @@ import { formatBytes } from '../model/units.ts';
 import { exitCodes } from './exit-codes.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
+import type { OpenService } from './instance-details.ts';
+import { addInstanceDetailCommands } from './instance-details.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
@@ -26,9 +28,10 @@ export function addInstanceCommands(root: Command, program: Program, output: Out
   addReading(group, open, output);
   addCheck(group, open, output);
   addRemove(group, open, output, program);
+  addInstanceDetailCommands(group, open, output);
 }
 
-type Open = (options: CommonOptions) => Promise<ServiceClient>;
+type Open = OpenService;
 
 function addAdd(group: Command, open: Open, output: Output): void {
   const add = group.command('add').description('register a server; its connection is tested first');

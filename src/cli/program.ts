@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import type { Config, Environment } from '../config/config.ts';
 import type { CairnError } from '../model/errors.ts';
 import { toCairnError } from '../model/errors.ts';
+import { version } from '../model/version.ts';
 import type { EngineDrivers } from '../operations/parts.ts';
 import type {
   FolderRestoreRequest,
@@ -20,9 +21,12 @@ import { addInstanceCommands } from './instance.ts';
 import { addJobCommands } from './job.ts';
 import { addKeyCommands } from './key.ts';
 import type { Output } from './output.ts';
+import { addPolicyCommands } from './policy.ts';
+import { addProjectCommands } from './project.ts';
 import { addRestoreCommand } from './restore.ts';
 import { addServeCommand } from './serve.ts';
 import { ServiceError } from './service-client.ts';
+import { addUserCommands } from './user.ts';
 import { addWorkerCommand } from './worker.ts';
 
 export type ServeReady = {
@@ -78,6 +82,7 @@ export async function runCommandLine(
 ): Promise<number> {
   const root = new Command('cairn')
     .description('Self-hosted, proven, deduplicated database backups behind the RDS v3 API.')
+    .version(version)
     .exitOverride()
     .configureOutput({ writeOut: output.print, writeErr: output.complain })
     .showHelpAfterError('(cairn COMMAND --help says more)');
@@ -85,9 +90,12 @@ export async function runCommandLine(
   addWorkerCommand(root, program, output);
   addInstanceCommands(root, program, output);
   addBackupCommands(root, program, output);
+  addPolicyCommands(root, program, output);
   addRestoreCommand(root, program, output);
   addJobCommands(root, program, output);
   addDoctorCommand(root, program, output);
+  addUserCommands(root, program, output);
+  addProjectCommands(root, program, output);
   addKeyCommands(root, program, output);
   for (const command of everyCommand(root)) {
     command.exitOverride().configureOutput({ writeOut: output.print, writeErr: output.complain });

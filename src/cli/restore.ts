@@ -11,12 +11,15 @@ import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
+import type { ServiceClient } from './service-client.ts';
 
 type RestoreOptions = CommonOptions & {
   readonly backup: string;
   readonly to?: string;
   readonly newInstance?: string;
   readonly port?: string;
+  readonly over?: string;
+  readonly yes?: boolean;
   readonly tablespace?: readonly string[];
 };
 
@@ -27,7 +30,10 @@ const quietNote =
 export function addRestoreCommand(root: Command, program: Program, output: Output): void {
   const command = root
     .command('restore')
-    .description('restore a backup to a folder (--to) or to a new running server (--new-instance)');
+    .description(
+      'restore a backup to a folder (--to), to a new running server (--new-instance) or over one ' +
+        'that Cairn started (--over)',
+    );
   withCommon(command)
     .requiredOption('--backup <ID>', 'the backup')
     .option(
@@ -37,15 +43,20 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
     .option('--tablespace <OLD=NEW...>', 'where a tablespace goes (by its old path or its OID)')
     .option('--new-instance <NAME>', 'start a server on the data and register it under this name')
     .option('--port <PORT>', 'of the new server (default: any free one)')
+    .option('--over <ID-OR-NAME>', 'replace the data of an instance that Cairn started')
+    .option('--yes', 'needed for --over: the data that are there go')
     .action(async (options: RestoreOptions) => {
-      if (options.to !== undefined && options.port !== undefined) {
-        throw new CairnError('invalid', '--port goes with --new-instance: --to starts no server');
+      const { to, newInstance, over, port } = options;
+      if (port !== undefined && newInstance === undefined) {
+        throw new CairnError('invalid', '--port goes with --new-instance only');
       }
-      if ((options.to === undefined) === (options.newInstance === undefined)) {
-        throw new CairnError('invalid', 'say either --to DIR or --new-instance NAME');
+      if ([to, newInstance, over].filter((target) => target !== undefined).length !== 1) {
+        const text = 'say --to DIR or --new-instance NAME or --over INSTANCE';
+        throw new CairnError('invalid', text);
       }
-      if (options.to !== undefined) await restoreFolder(options, options.to, program, output);
-      else await restoreInstance(options, options.newInstance ?? '', program, output);
+      if (to !== undefined) await restoreFolder(options, to, program, output);
+      else if (over !== undefined) await restoreOver(options, over, program, output);
+      else await restoreInstance(options, newInstance ?? '', program, output);
     });
 }
 
@@ -95,17 +106,9 @@ async function restoreInstance(
   output: Output,
 ): Promise<void> {
   const service = await openService(options, program);
-  const path = `/backups?backup_id=${encodeURIComponent(options.backup)}`;
-  const [backup] = (await service.rds<BackupListWire>('GET', path)).backups;
-  if (!backup) throw new CairnError('not-found', `there is no backup ${options.backup}`);
-  const restorePoint = {
-    instance_id: backup.instance_id,
-    type: 'backup',
-    backup_id: backup.id,
-  };
   const body = {
     name,
-    restore_point: restorePoint,
+    restore_point: await findPoint(service, options.backup),
     ...(options.port === undefined ? {} : { port: options.port }),
   };
   const answer = await service.rds<{ instance: { id: string }; job_id: string }>(
@@ -118,6 +121,47 @@ async function restoreInstance(
   output.complain(
     `${instance.name} runs at ${instance.host}:${instance.port} (user ${instance.user})\n`,
   );
+}
+
+async function restoreOver(
+  options: RestoreOptions,
+  target: string,
+  program: Program,
+  output: Output,
+): Promise<void> {
+  const service = await openService(options, program);
+  const { id, name } = await findInstance(service, target);
+  if (!options.yes) {
+    throw new CairnError(
+      'invalid',
+      `the data of ${name} would be replaced by those of the backup`,
+      {
+        hint: 'say --yes to restore over it; --new-instance leaves it alone',
+      },
+    );
+  }
+  const source = await findPoint(service, options.backup);
+  const body = { source, target: { instance_id: id } };
+  const path = '/instances/recovery';
+  const answer = await service.rds<{ job_id: string }>('POST', path, body);
+  const job = await followJob(service, answer.job_id, { output, clock: program.clock });
+  const instance = await findInstance(service, id);
+  if (options.json) return output.json({ instance, job });
+  output.print(`${instance.id}\n`);
+  output.complain(
+    `${instance.name} runs on the data of the backup at ${instance.host}:${instance.port} ` +
+      `(user ${instance.user})\n`,
+  );
+}
+
+async function findPoint(
+  service: ServiceClient,
+  backupId: string,
+): Promise<{ instance_id: string; type: 'backup'; backup_id: string }> {
+  const path = `/backups?backup_id=${encodeURIComponent(backupId)}`;
+  const [backup] = (await service.rds<BackupListWire>('GET', path)).backups;
+  if (!backup) throw new CairnError('not-found', `there is no backup ${backupId}`);
+  return { instance_id: backup.instance_id, type: 'backup', backup_id: backup.id };
 }
 
 /** `OLD=NEW`, both absolute paths; OLD may be an OID. */

@@ -6,6 +6,8 @@ import { credentialsPath } from '../config/config.ts';
 import type { ErrorKind } from '../model/errors.ts';
 import { CairnError } from '../model/errors.ts';
 import { Secret } from '../model/secret.ts';
+import { writePrivateFile } from '../platform/private-file.ts';
+import type { Random } from '../platform/random.ts';
 
 const requestTimeoutMs = 60_000;
 
@@ -34,10 +36,12 @@ export class ServiceError extends CairnError {
 
 export class ServiceClient {
   readonly #credentials: Credentials;
+  readonly #path: string;
   #token: Secret | null = null;
 
-  private constructor(credentials: Credentials) {
+  private constructor(credentials: Credentials, path: string) {
     this.#credentials = credentials;
+    this.#path = path;
   }
 
   /** @throws not-found when there are no credentials, invalid when the file is none */
@@ -49,7 +53,7 @@ export class ServiceClient {
         cause,
       });
     });
-    return new ServiceClient(parseCredentials(text, path));
+    return new ServiceClient(parseCredentials(text, path), path);
   }
 
   get endpoint(): string {
@@ -60,6 +64,10 @@ export class ServiceClient {
     return this.#credentials.projectId;
   }
 
+  get userName(): string {
+    return this.#credentials.user;
+  }
+
   /** `/v3/{project}` and the path. The answer's type is the caller's claim about our own API. */
   async rds<T>(method: string, path: string, body?: unknown): Promise<T> {
     return (await this.#send(method, `/v3/${this.projectId}${path}`, body)) as T;
@@ -68,6 +76,24 @@ export class ServiceClient {
   /** `/cairn/v1/{project}` and the path. */
   async cairn<T>(method: string, path: string, body?: unknown): Promise<T> {
     return (await this.#send(method, `/cairn/v1/${this.projectId}${path}`, body)) as T;
+  }
+
+  /** `/cairn/v1` and the path: users and projects. */
+  async manage<T>(method: string, path: string, body?: unknown): Promise<T> {
+    return (await this.#send(method, `/cairn/v1${path}`, body)) as T;
+  }
+
+  async changeOwnPassword(password: Secret): Promise<void> {
+    const current = this.#credentials.password.reveal();
+    const body = { password: password.reveal(), current_password: current };
+    await this.manage('PUT', '/users/me/password', body);
+  }
+
+  /** In the file of credentials, so that the next command can log in. */
+  async saveOwnPassword(password: Secret, random: Random): Promise<void> {
+    const record: Record<string, unknown> = JSON.parse(await readFile(this.#path, 'utf8'));
+    const changed = { ...record, password: password.reveal() };
+    await writePrivateFile(this.#path, `${JSON.stringify(changed, null, 2)}\n`, random);
   }
 
   /** The token of this command; the first call logs in. */
@@ -138,6 +164,7 @@ function toError(status: number, body: unknown): CairnError {
 
 /** Where the code says more than the status: the RDS family answers 400 to nearly everything. */
 const kindsByCode: Readonly<Record<string, ErrorKind>> = {
+  'APIGW.0308': 'conflict',
   'CAIRN.0001': 'engine-unreachable',
   'CAIRN.0002': 'engine-refused',
   'CAIRN.0003': 'engine-refused',

@@ -29,6 +29,18 @@ export type Config = {
   /** Folders with PostgreSQL binaries, before the usual places. */
   readonly postgresqlBinDirs: readonly string[];
   readonly logLevel: LogLevel;
+  /** Days that automated backups of a new instance are kept; 0: it makes none by itself. */
+  readonly defaultKeepDays: number;
+  /** Instances that each project may have; null: no limit. */
+  readonly instanceQuota: number | null;
+  readonly rateLimits: {
+    /** Of one caller; null: no limit. */
+    readonly requestsPerMinute: number | null;
+    /** Token calls from one address; null: no limit. */
+    readonly loginsPerMinute: number | null;
+  };
+  /** How long a download can be begun with its link. */
+  readonly linkLifetimeMs: number;
   readonly jobs: {
     readonly leaseMs: number;
     readonly retryDelayMs: number;
@@ -68,6 +80,16 @@ export function loadConfig(overrides: ConfigOverrides, environment: Environment)
     serverUser: read('CAIRN_SERVER_USER'),
     postgresqlBinDirs: read('CAIRN_POSTGRESQL_BIN_DIRS')?.split(':').filter(Boolean) ?? [],
     logLevel: parseLevel(read('CAIRN_LOG_LEVEL') ?? 'info'),
+    defaultKeepDays:
+      readNumber(environment, 'CAIRN_DEFAULT_KEEP_DAYS', { min: 0, max: 3_660 }) ?? 7,
+    instanceQuota:
+      readNumber(environment, 'CAIRN_INSTANCE_QUOTA', { min: 0, max: 1_000_000 }) || null,
+    rateLimits: {
+      requestsPerMinute: readLimit(environment, 'CAIRN_RATE_LIMIT', 30_000),
+      loginsPerMinute: readLimit(environment, 'CAIRN_LOGIN_RATE_LIMIT', 120),
+    },
+    linkLifetimeMs:
+      (readNumber(environment, 'CAIRN_LINK_MINUTES', { min: 1, max: 1_440 }) ?? 15) * 60_000,
     jobs: {
       leaseMs: leaseMs ?? 30_000,
       retryDelayMs:
@@ -111,6 +133,11 @@ function parseLevel(text: string): LogLevel {
   throw new CairnError('invalid', `CAIRN_LOG_LEVEL is ${text}`, {
     hint: `use one of ${logLevels.join(', ')}`,
   });
+}
+
+/** 0 is no limit. */
+function readLimit(environment: Environment, name: string, usual: number): number | null {
+  return (readNumber(environment, name, { min: 0, max: 1_000_000 }) ?? usual) || null;
 }
 
 function readNumber(

@@ -116,6 +116,29 @@ export interface FileSource {
   ): Promise<void>;
 }
 
+/** What is in a backup, without its bytes. */
+export type SourceListing = Pick<FileSource, 'serverVersion' | 'notes' | 'directories' | 'files'>;
+
+/** Paths are relative, `/` between parts, without `.` and `..`; parents come before children. */
+export type ArchiveEntry =
+  | { readonly kind: 'directory'; readonly path: string; readonly mode: number }
+  | { readonly kind: 'symlink'; readonly path: string; readonly target: string }
+  /** The bytes of a file of the backup. */
+  | { readonly kind: 'file'; readonly path: string; readonly source: SourceFile }
+  | {
+      readonly kind: 'text';
+      readonly path: string;
+      readonly mode: number;
+      readonly content: string;
+    };
+
+/** What the archive holds that a backup is downloaded as, in order. */
+export type ArchiveLayout = {
+  /** The user that unpacking as root gives the files to, where there is one of that name. */
+  readonly owner: string;
+  readonly entries: readonly ArchiveEntry[];
+};
+
 export type FolderRestoreOptions = {
   readonly source: FileSource;
   /** Absolute; must not exist or be empty. */
@@ -138,10 +161,16 @@ export type FolderRestoreResult = {
   readonly startCommands: readonly string[];
 };
 
-export type ServerStartOptions = {
+export type ServerPrepareOptions = {
   readonly source: FileSource;
   /** A new or empty folder that will belong to the server: data, sockets and log lie inside. */
   readonly homeDir: string;
+  readonly onProgress: (phase: string, doneBytes: number, totalBytes: number) => void;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+};
+
+export type ServerStartOptions = ServerPrepareOptions & {
   /**
    * Where the source instance was reached: user, password and database are those of the backup's
    * roles.
@@ -149,7 +178,18 @@ export type ServerStartOptions = {
   readonly sourceConnection: Connection;
   /** 0: any free port. */
   readonly port: number;
-  readonly onProgress: (phase: string, doneBytes: number, totalBytes: number) => void;
+};
+
+export type ManagedStartOptions = {
+  /** Its user, password and database; where the server is reached follows from `port`. */
+  readonly connection: Connection;
+  /** 0: any free port. */
+  readonly port: number;
+  /**
+   * `ensure`: the role gets the password when it has another, as after a restore. `keep`: the roles
+   * are the user's, and stay as they are.
+   */
+  readonly rolePassword: 'ensure' | 'keep';
   readonly signal: AbortSignal;
   readonly log: Logger;
 };
@@ -178,16 +218,34 @@ export interface EngineDriver {
   /** @throws invalid when a target folder is not empty, repository-damaged */
   restoreFolder(options: FolderRestoreOptions): Promise<FolderRestoreResult>;
   /**
+   * How a backup is laid out as an archive that unpacks to what a server can be started on. Reads
+   * nothing; the same backup always gives the same layout. @throws repository-damaged
+   */
+  archiveLayout(source: SourceListing): ArchiveLayout;
+  /**
    * Restores into `homeDir`, starts the engine's own server there and answers when it accepts
    * queries. On failure nothing runs and the folder is left for inspection. @throws engine-refused
    * with the server's log
    */
   startRestored(options: ServerStartOptions): Promise<StartedServer>;
   /**
+   * The first half of `startRestored`: everything is restored and durable, nothing runs. @throws
+   * repository-damaged, invalid
+   */
+  prepareRestored(options: ServerPrepareOptions): Promise<ManagedServer>;
+  /**
+   * The second half: starts a prepared or stopped server and answers when it accepts queries; one
+   * that runs already is only looked at. On failure nothing runs. @throws conflict when the port is
+   * taken, engine-refused with the server's log
+   */
+  startManaged(server: ManagedServer, options: ManagedStartOptions): Promise<StartedServer>;
+  /** Whether `startManaged` knows how to start it. */
+  canStartManaged(server: ManagedServer): Promise<boolean>;
+  /**
    * Looks whether this host could start a server of that version. @throws engine-refused naming
    * what to install
    */
   findServerBinaries(serverVersion: string): Promise<string>;
-  /** Stops a server that `startRestored` started; harmless when it is not running. */
+  /** Stops a server that one of the above started; harmless when it is not running. */
   stopManaged(server: ManagedServer, signal: AbortSignal): Promise<void>;
 }

@@ -30,7 +30,13 @@ export type ManagedServer = {
 export type InstanceState =
   | { readonly status: 'building' }
   | { readonly status: 'active' }
-  | { readonly status: 'create-failed'; readonly reason: string };
+  | { readonly status: 'create-failed'; readonly reason: string }
+  /** A backup is being restored over it. */
+  | { readonly status: 'restoring' }
+  /** The same, and its old server is stopped: whoever takes over must end with one of the two. */
+  | { readonly status: 'switching' }
+  /** A restore over it failed, and the server that was there could not be started again. */
+  | { readonly status: 'failed'; readonly reason: string };
 
 /** The pool of workers that instances belong to unless they name another. */
 export const defaultPool = 'default';

@@ -20,3 +20,13 @@ export function isShortName(text: string): boolean {
 export function isDescription(text: string): boolean {
   return !descriptionForbidden.test(text) && [...text].length <= descriptionCharactersMax;
 }
+
+/** 1 to 64 characters, first a letter, then letters, digits, `.`, `_`, `@` and `-`. */
+export function isLoginName(text: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9._@-]{0,63}$/.test(text);
+}
+
+/** 1 to 64 letters, digits, `-` and `_`: clients take it for the name of a region. */
+export function isProjectName(text: string): boolean {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(text);
+}

@@ -9,10 +9,11 @@ import type { JobKindName } from './job-payloads.ts';
 import { jobAttemptsMax, jobKinds } from './job-payloads.ts';
 import { recordFailure } from './jobs/record-failure.ts';
 import { runRestore } from './restore/run-restore.ts';
+import { runRestoreInPlace } from './restore/run-restore-in-place.ts';
 import type { WorkerParts } from './worker-parts.ts';
 
 const hourMs = 3_600_000;
-const { backup, deleteBackup, restore, removeInstance } = jobKinds;
+const { backup, deleteBackup, restore, restoreInPlace, removeInstance } = jobKinds;
 
 export function createJobKinds(parts: WorkerParts): Readonly<Record<JobKindName, JobKind>> {
   return {
@@ -37,8 +38,15 @@ export function createJobKinds(parts: WorkerParts): Readonly<Record<JobKindName,
       run: (job, context) => runRestore(job, context, parts),
       onFailed,
     },
+    [restoreInPlace]: {
+      conflictsWith: [backup, restore, restoreInPlace, removeInstance],
+      attemptsMax: jobAttemptsMax[restoreInPlace],
+      ceilingMs: 48 * hourMs,
+      run: (job, context) => runRestoreInPlace(job, context, parts),
+      onFailed,
+    },
     [removeInstance]: {
-      conflictsWith: [backup, deleteBackup, restore, removeInstance],
+      conflictsWith: [backup, deleteBackup, restore, restoreInPlace, removeInstance],
       attemptsMax: jobAttemptsMax[removeInstance],
       ceilingMs: hourMs,
       run: (job, context) => runRemoval(job, context, parts),

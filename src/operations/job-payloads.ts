@@ -9,6 +9,7 @@ export const jobKinds = {
   backup: 'backup',
   deleteBackup: 'delete-backup',
   restore: 'restore-new-instance',
+  restoreInPlace: 'restore-in-place',
   removeInstance: 'remove-instance',
 } as const;
 export type JobKindName = (typeof jobKinds)[keyof typeof jobKinds];
@@ -18,6 +19,7 @@ export const jobAttemptsMax = {
   backup: 3,
   'delete-backup': 5,
   'restore-new-instance': 2,
+  'restore-in-place': 3,
   'remove-instance': 5,
 } as const satisfies Record<JobKindName, number>;
 
@@ -29,6 +31,11 @@ export type RestorePayload = {
   readonly targetInstanceId: InstanceId;
   /** 0: any free port. */
   readonly port: number;
+};
+/** The target's data is replaced. */
+export type RestoreInPlacePayload = Omit<RestorePayload, 'port'> & {
+  /** The folder of the server that the target had when this was asked for. */
+  readonly replacedHomeDir: string;
 };
 export type RemoveInstancePayload = { readonly instanceId: InstanceId };
 
@@ -44,6 +51,13 @@ export function parseRestorePayload(payload: JobPayload): RestorePayload {
     targetInstanceId: requireId(payload, 'targetInstanceId', parseInstanceId),
     port: typeof port === 'number' && Number.isInteger(port) ? port : 0,
   };
+}
+
+export function parseRestoreInPlacePayload(payload: JobPayload): RestoreInPlacePayload {
+  const { port: _, ...restore } = parseRestorePayload(payload);
+  const replacedHomeDir = payload['replacedHomeDir'];
+  if (typeof replacedHomeDir === 'string') return { ...restore, replacedHomeDir };
+  throw new CairnError('bug', 'job payload has no valid replacedHomeDir');
 }
 
 export function parseRemoveInstancePayload(payload: JobPayload): RemoveInstancePayload {

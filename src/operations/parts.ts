@@ -1,6 +1,7 @@
 // What operations are given. Each takes the slice that it uses.
 import type { Catalog } from '../catalog/catalog.ts';
 import type { EngineDriver } from '../engines/engine.ts';
+import type { BackupPolicy } from '../model/backup-policy.ts';
 import type { Engine } from '../model/engine-kind.ts';
 import { CairnError } from '../model/errors.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -16,6 +17,12 @@ export type RequestParts = {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Instances that a project may have; null: as many as it likes. */
+  readonly instanceQuota: number | null;
+  /** What a new instance gets unless its request names another. */
+  readonly defaultPolicy: BackupPolicy;
+  /** Where copies of backups can go besides the storage; null: nowhere. */
+  readonly secondStorage: { readonly region: string; readonly projectId: string } | null;
 };
 
 /** @throws engine-refused when this build has no driver for the engine */

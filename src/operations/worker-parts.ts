@@ -1,5 +1,6 @@
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { Random } from '../platform/random.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { EngineDrivers } from './parts.ts';
 
@@ -9,6 +10,7 @@ export type WorkerParts = {
   readonly engines: EngineDrivers;
   readonly repository: Repository;
   readonly clock: Clock;
+  readonly random: Random;
   /** Servers that a restore starts live in folders of their own below this one. */
   readonly serversDir: string;
 };

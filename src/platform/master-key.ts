@@ -1,7 +1,7 @@
 // The master key wraps everything secret that Cairn keeps: the repository's data keys and the
 // passwords in the catalog. AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce: fewer than
 // 2^32 wraps per key are expected.
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 import { CairnError } from '../model/errors.ts';
 
 const keyBytes = 32;
@@ -37,6 +37,14 @@ export class MasterKey {
   /** 64 hex digits: the recovery kit prints it, nothing else does. */
   reveal(): string {
     return this.#key.toString('hex');
+  }
+
+  /**
+   * A key of 32 bytes for one purpose (HKDF-SHA-256, RFC 5869): the same on every replica, and it
+   * gives neither the master key nor another purpose's key away.
+   */
+  deriveKey(purpose: string): Buffer {
+    return Buffer.from(hkdfSync('sha256', this.#key, '', `cairn/derived/${purpose}`, keyBytes));
   }
 
   /**

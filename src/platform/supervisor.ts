@@ -2,6 +2,7 @@
 // at once. Children hang on an IPC channel, so they notice when we are gone, however we went.
 import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
+import { setPriority } from 'node:os';
 import type { Clock } from './clock.ts';
 import type { Logger } from './logger.ts';
 
@@ -12,6 +13,8 @@ export type SupervisorOptions = {
   readonly argsFor: (name: string) => readonly string[];
   readonly newName: () => string;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** How far the children stand back for the processor: 0 (not at all) to 19. */
+  readonly niceness: number;
   /** Called after a child has died, before the next is started. */
   readonly onDeath: (name: string) => Promise<void>;
   readonly clock: Clock;
@@ -76,6 +79,8 @@ export class Supervisor {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     this.#children.add(child);
+    // Before the child has threads: on Linux each has a priority of its own, inherited at its birth.
+    if (child.pid !== undefined) lowerPriority(child.pid, this.#options.niceness);
     return await new Promise<string>((resolve) => {
       const end = (text: string): void => {
         this.#children.delete(child);
@@ -87,5 +92,14 @@ export class Supervisor {
       });
       child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`));
     });
+  }
+}
+
+/** A child that is gone already needs none; that it was lowered is never a condition for its work. */
+function lowerPriority(pid: number, niceness: number): void {
+  try {
+    setPriority(pid, niceness);
+  } catch {
+    return;
   }
 }

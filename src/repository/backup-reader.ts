@@ -20,6 +20,7 @@ import { PackStore } from './pack-store.ts';
 import { digestPage } from './pages.ts';
 import type { RepositoryReader, StoredBackup, StoredDirectory, StoredFile } from './repository.ts';
 import { SealedObject } from './sealed-object.ts';
+import { streamPieces } from './stream-pieces.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
 const readBytesMax = 64 * MiB;
@@ -69,6 +70,9 @@ export function createReader(
     read: async (path, signal) => await readFile(find(path), { ...parts, packs, manifest, signal }),
     verify: async (path, signal) => {
       for await (const _ of readPages(find(path), { ...parts, packs, manifest, signal }));
+    },
+    stream: (pieces, signal) => {
+      return streamPieces(pieces, { ...parts, packs, manifest, find, pool: parts.pool(), signal });
     },
     extract: async (files, { onProgress, signal }) => {
       const targets = files.map(({ path, targetPath }) => ({ file: find(path), targetPath }));

@@ -3,7 +3,7 @@
 // survive the crossing.
 import { parentPort } from 'node:worker_threads';
 import { recordError } from '../model/errors.ts';
-import { comparePages, writePages } from './pages.ts';
+import { comparePages, takePages, writePages } from './pages.ts';
 import { sealFrame } from './seal.ts';
 import type { ThreadReply, ThreadRequest } from './thread-pool.ts';
 
@@ -24,6 +24,10 @@ function perform(request: ThreadRequest): { reply: ThreadReply; transfer: ArrayB
       const sealed = sealFrame(raw, task).buffer as ArrayBuffer;
       const result = { kind: task.kind, buffer: task.buffer, sealed };
       return { reply: { id, result }, transfer: [task.buffer, sealed] };
+    }
+    case 'take': {
+      const taken = takePages(Buffer.from(task.sealed), task, task.takes);
+      return { reply: { id, result: { kind: task.kind, taken } }, transfer: [taken] };
     }
     case 'write': {
       writePages(Buffer.from(task.sealed), task, task.writes);

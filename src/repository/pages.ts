@@ -55,46 +55,69 @@ export function comparePages(
   return { fates, digests };
 }
 
-/** One run of pages to take from an unsealed frame and write into a file. */
-export type PageWrite = {
-  readonly descriptor: number;
-  readonly positionBytes: number;
+/** One run of pages to take from an unsealed frame; it begins on a page boundary of its file. */
+export type PageTake = {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
   readonly pageBytes: number;
   readonly digests: Uint8Array;
 };
 
+/** The same, to be written into a file. */
+export type PageWrite = PageTake & {
+  readonly descriptor: number;
+  readonly positionBytes: number;
+};
+
+type FramePlace = { readonly name: string; readonly key: Uint8Array; readonly frame: number };
+
 /**
  * Unseals a frame, compares the digest of every page that is taken from it, writes them where they
  * belong.
  * @throws repository-damaged naming the object; ENOSPC and its like as they come
  */
-export function writePages(
-  sealed: Buffer,
-  object: { readonly name: string; readonly key: Uint8Array; readonly frame: number },
-  writes: readonly PageWrite[],
-): void {
+export function writePages(sealed: Buffer, object: FramePlace, writes: readonly PageWrite[]): void {
   const raw = unsealFrame(sealed, object);
   for (const write of writes) {
-    const end = write.offsetBytes + write.lengthBytes;
-    if (end > raw.byteLength) throw damaged(object.name, `frame ${object.frame} is too short`);
-    let digestOffset = 0;
-    for (let at = write.offsetBytes; at < end; at += write.pageBytes) {
-      const digest = digestPage(raw.subarray(at, Math.min(at + write.pageBytes, end)));
-      if (!equalDigests(digest, write.digests, 0, digestOffset)) {
-        throw damaged(
-          object.name,
-          `a page of frame ${object.frame} is not the one in the file map`,
-        );
-      }
-      digestOffset += digestBytes;
-    }
+    checkPages(raw, write, object);
     for (let done = 0; done < write.lengthBytes; ) {
       const at = write.offsetBytes + done;
       const left = write.lengthBytes - done;
       done += writeSync(write.descriptor, raw, at, left, write.positionBytes + done);
     }
+  }
+}
+
+/**
+ * Unseals a frame, compares the digest of every page that is taken from it, and answers what was
+ * taken, one after another, in memory of its own. @throws repository-damaged naming the object
+ */
+export function takePages(
+  sealed: Buffer,
+  object: FramePlace,
+  takes: readonly PageTake[],
+): ArrayBuffer {
+  const raw = unsealFrame(sealed, object);
+  const taken = new Uint8Array(takes.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0));
+  let done = 0;
+  for (const take of takes) {
+    checkPages(raw, take, object);
+    taken.set(raw.subarray(take.offsetBytes, take.offsetBytes + take.lengthBytes), done);
+    done += take.lengthBytes;
+  }
+  return taken.buffer;
+}
+
+function checkPages(raw: Buffer, take: PageTake, { name, frame }: FramePlace): void {
+  const end = take.offsetBytes + take.lengthBytes;
+  if (end > raw.byteLength) throw damaged(name, `frame ${frame} is too short`);
+  let digestOffset = 0;
+  for (let at = take.offsetBytes; at < end; at += take.pageBytes) {
+    const digest = digestPage(raw.subarray(at, Math.min(at + take.pageBytes, end)));
+    if (!equalDigests(digest, take.digests, 0, digestOffset)) {
+      throw damaged(name, `a page of frame ${frame} is not the one in the file map`);
+    }
+    digestOffset += digestBytes;
   }
 }
 

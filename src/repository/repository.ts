@@ -86,6 +86,13 @@ export type StoredBackup = {
   readonly totals: BackupTotals;
 };
 
+/** Bytes of one file, from `startBytes` up to and without `endBytes`. */
+export type FilePiece = {
+  readonly path: string;
+  readonly startBytes: number;
+  readonly endBytes: number;
+};
+
 /** One backup opened for reading. */
 export interface RepositoryReader {
   readonly stored: StoredBackup;
@@ -97,6 +104,13 @@ export interface RepositoryReader {
   read(path: string, signal: AbortSignal): Promise<Buffer>;
   /** The same for a file of any size, without keeping it. @throws not-found, repository-damaged */
   verify(path: string, signal: AbortSignal): Promise<void>;
+  /**
+   * The bytes of many pieces, one piece after another in the order given, without what lies before
+   * them in their files; every page authenticated and compared with its digest before a byte of it
+   * is handed out. No chunk holds bytes of two pieces. Reads ahead by one window of about 8 MiB; who
+   * stops asking stops the reading. @throws not-found, repository-damaged naming the object
+   */
+  stream(pieces: Iterable<FilePiece>, signal: AbortSignal): AsyncGenerator<Uint8Array>;
   /**
    * Writes files to absolute paths that do not exist yet; every page authenticated and compared
    * with its digest; durable when it answers. @throws repository-damaged naming the object,

@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { RecordedError } from '../model/errors.ts';
 import { CairnError } from '../model/errors.ts';
-import type { BatchSegment, PageWrite } from './pages.ts';
+import type { BatchSegment, PageTake, PageWrite } from './pages.ts';
 
 export type ThreadTask =
   | {
@@ -28,6 +28,14 @@ export type ThreadTask =
       readonly key: Uint8Array;
       readonly frame: number;
       readonly writes: readonly PageWrite[];
+    }
+  | {
+      readonly kind: 'take';
+      readonly sealed: Uint8Array;
+      readonly name: string;
+      readonly key: Uint8Array;
+      readonly frame: number;
+      readonly takes: readonly PageTake[];
     };
 
 export type ThreadResult =
@@ -38,7 +46,8 @@ export type ThreadResult =
       readonly digests: Uint8Array;
     }
   | { readonly kind: 'seal'; readonly buffer: ArrayBuffer; readonly sealed: ArrayBuffer }
-  | { readonly kind: 'write' };
+  | { readonly kind: 'write' }
+  | { readonly kind: 'take'; readonly taken: ArrayBuffer };
 
 export type ThreadRequest = { readonly id: number; readonly task: ThreadTask };
 export type ThreadReply =

@@ -4,18 +4,28 @@ import type { LightMyRequestResponse } from 'fastify';
 import type { ApiApp, ApiParts } from '../../src/api/api-parts.ts';
 import { createApiServer } from '../../src/api/server.ts';
 import type { Catalog, User } from '../../src/catalog/catalog.ts';
-import type { EngineDriver, Finding, ServerInspection } from '../../src/engines/engine.ts';
+import type {
+  ArchiveEntry,
+  ArchiveLayout,
+  EngineDriver,
+  Finding,
+  ServerInspection,
+  SourceListing,
+} from '../../src/engines/engine.ts';
 import type { Backup } from '../../src/model/backup.ts';
 import { CairnError } from '../../src/model/errors.ts';
 import type { UserId } from '../../src/model/ids.ts';
+import { newUserId } from '../../src/model/ids.ts';
 import type { Connection, Instance } from '../../src/model/instance.ts';
+import type { Role } from '../../src/model/permission.ts';
 import { Secret } from '../../src/model/secret.ts';
 import { domainNameSetting } from '../../src/operations/identity/bootstrap-identity.ts';
 import { issueToken } from '../../src/operations/identity/issue-token.ts';
 import { hashPassword } from '../../src/operations/identity/passwords.ts';
 import type { Logger } from '../../src/platform/logger.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
-import { systemRandom } from '../../src/platform/random.ts';
+import { idSource, systemRandom } from '../../src/platform/random.ts';
+import type { Repository } from '../../src/repository/repository.ts';
 import {
   openFreshSqlite,
   someBackupId,
@@ -52,16 +62,20 @@ export type ApiScene = {
   /** `/backups` → `/v3/<project>/backups` */
   rds(path: string): string;
   cairn(path: string): string;
+  /** A token for the test project of a new user with that role in it, and nowhere else. */
+  tokenFor(role: Role): Promise<string>;
   addInstance(changes?: Partial<Instance>): Promise<Instance>;
   addBackup(instance: Instance, changes?: Partial<Backup>): Promise<Backup>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-export async function openApiScene(options: { readonly log?: Logger } = {}): Promise<ApiScene> {
+export async function openApiScene(
+  options: { readonly log?: Logger; readonly repository?: Pick<Repository, 'openReader'> } = {},
+): Promise<ApiScene> {
   const clock = new ManualClock();
   const fresh = await openFreshSqlite({ clock });
   const { catalog } = fresh;
-  const user = await addUser(catalog);
+  const user = await addUser(catalog, clock);
   const driver = new FakeDriver();
   const parts: ApiParts = {
     catalog,
@@ -70,20 +84,25 @@ export async function openApiScene(options: { readonly log?: Logger } = {}): Pro
     random: systemRandom,
     log: options.log ?? silentLogger,
     publicUrl: null,
+    rateLimits: { requestsPerMinute: null, loginsPerMinute: null },
+    instanceQuota: null,
+    defaultPolicy: { kind: 'off' },
+    secondStorage: null,
+    downloads: {
+      repository: options.repository ?? { openReader: neverHere },
+      linkKey: Buffer.alloc(32, 7),
+      linkLifetimeMs: 15 * 60_000,
+    },
   };
   const app = createApiServer(parts);
   await app.ready();
-  const issued = await issueToken(
-    parts,
-    { kind: 'password', user: { kind: 'id', id: user.id }, password: new Secret(password) },
-    { kind: 'project-id', id: projectId },
-  );
-  const token = issued.text.reveal();
+  const token = await logIn(parts, user);
   return {
     ...{ app, parts, catalog, clock, user, token, driver },
     call: (method, url, call = {}) => inject(app, method, url, { token, ...call }),
     rds: (path) => `/v3/${projectId}${path}`,
     cairn: (path) => `/cairn/v1/${projectId}${path}`,
+    tokenFor: (role) => tokenFor(parts, user, role),
     addInstance: (changes) => addInstance(catalog, clock, changes),
     addBackup: (instance, changes) => addBackup(catalog, clock, instance, changes),
     async [Symbol.asyncDispose]() {
@@ -91,6 +110,23 @@ export async function openApiScene(options: { readonly log?: Logger } = {}): Pro
       await fresh[Symbol.asyncDispose]();
     },
   };
+}
+
+async function logIn(parts: ApiParts, user: User): Promise<string> {
+  const issued = await issueToken(
+    parts,
+    { kind: 'password', user: { kind: 'id', id: user.id }, password: new Secret(password) },
+    { kind: 'project-id', id: projectId },
+  );
+  return issued.text.reveal();
+}
+
+async function tokenFor(parts: ApiParts, like: User, role: Role): Promise<string> {
+  const id = newUserId(idSource(systemRandom));
+  const user: User = { ...like, id, name: `${role}-${++names}` };
+  await parts.catalog.identity.insertUser(user);
+  await parts.catalog.identity.setGrant({ userId: id, projectId, role });
+  return await logIn(parts, user);
 }
 
 function inject(app: ApiApp, method: Method, url: string, call: Call) {
@@ -110,21 +146,24 @@ function inject(app: ApiApp, method: Method, url: string, call: Call) {
   });
 }
 
-async function addUser(catalog: Catalog): Promise<User> {
+async function addUser(catalog: Catalog, clock: ManualClock): Promise<User> {
   const user: User = {
     id: 'fedcba9876543210fedcba9876543210' as UserId,
     name: 'admin',
     domainId: 'default',
     domainName: 'acme',
     passwordHash: await hashPassword(new Secret(password), systemRandom),
+    createdAt: clock.now(),
   };
   await catalog.settings.ensure(domainNameSetting, user.domainName);
   await catalog.identity.insertUser(user);
+  await catalog.identity.setGrant({ userId: user.id, projectId: null, role: 'owner' });
   const secretKey = new Secret(keys.secretKey);
   await catalog.identity.insertAccessKey({
     accessKey: keys.accessKey,
     secretKey,
     userId: user.id,
+    createdAt: clock.now(),
   });
   return user;
 }
@@ -218,6 +257,7 @@ export class FakeDriver implements EngineDriver {
   readonly capabilities = { partialByDatabase: false, restoreToFolder: true };
   readonly seen: Connection[] = [];
   answer: Partial<ServerInspection> | CairnError = {};
+  archiveTop: readonly ArchiveEntry[] = [];
 
   parseUrl(url: string): Connection {
     const { hostname, port, username, pathname, password: secret } = new URL(url);
@@ -248,6 +288,17 @@ export class FakeDriver implements EngineDriver {
   takeBaseBackup = neverHere;
   restoreFolder = neverHere;
   startRestored = neverHere;
+  prepareRestored = neverHere;
+  startManaged = neverHere;
+
+  archiveLayout(source: SourceListing): ArchiveLayout {
+    const files = source
+      .files()
+      .map((file): ArchiveEntry => ({ kind: 'file', path: `data/${file.path}`, source: file }));
+    return { owner: 'postgres', entries: [...this.archiveTop, ...files] };
+  }
+
+  canStartManaged = neverHere;
   findServerBinaries = neverHere;
   stopManaged = neverHere;
 }

@@ -112,6 +112,17 @@ describe('createToken', () => {
     const response = await login(passwordLogin(admin, { project: { name: 'nowhere' } }));
     assert.equal(response.statusCode, 403);
   });
+  test('refuses a scope in another domain', async () => {
+    for (const domain of [{ name: 'other' }, { id: 'other' }]) {
+      for (const scope of [{ domain }, { project: { name: 'test', domain } }]) {
+        const response = await login(passwordLogin(admin, scope));
+        assert.equal(response.statusCode, 403, JSON.stringify(scope));
+        assert.equal(response.json().error.title, 'Forbidden');
+      }
+    }
+    const scope = { project: { name: 'test', domain: { id: 'default' } } };
+    assert.equal((await login(passwordLogin(admin, scope))).statusCode, 201);
+  });
   test('refuses what is no login', async () => {
     for (const body of [
       {},
@@ -141,9 +152,42 @@ describe('validateToken', () => {
     assert.equal(head.statusCode, 200);
     assert.equal(head.body, '');
   });
-  test('an unknown one is 401', async () => {
+  test('an unknown one is 404, GET and HEAD, and another user’s is 403', async () => {
     const headers = { 'x-subject-token': 'unknown' };
-    assert.equal((await scene.call('GET', '/v3/auth/tokens', { headers })).statusCode, 401);
+    const unknown = await scene.call('GET', '/v3/auth/tokens', { headers });
+    assert.equal(unknown.statusCode, 404);
+    assert.equal(unknown.json().error.title, 'Not Found');
+    assert.equal((await scene.call('HEAD', '/v3/auth/tokens', { headers })).statusCode, 404);
+    const foreign = { 'x-subject-token': await scene.tokenFor('viewer') };
+    const refused = await scene.call('GET', '/v3/auth/tokens', { headers: foreign });
+    assert.equal(refused.statusCode, 403);
+  });
+  test('names the role that the user has there', async () => {
+    const token = await scene.tokenFor('operator');
+    const answer = await scene.call('GET', '/v3/auth/tokens', { token });
+    assert.deepEqual(answer.json().token.roles, [{ id: 'operator', name: 'operator' }]);
+    const identity = { methods: ['token'], token: { id: token } };
+    const domain = await login({ auth: { identity } });
+    assert.deepEqual(domain.json().token.roles, []);
+  });
+});
+
+describe('revokeToken', () => {
+  const path = '/v3/auth/tokens';
+  test('ends a token, and only one’s own', async () => {
+    const token = await scene.tokenFor('viewer');
+    const own = { 'x-subject-token': scene.token };
+    assert.equal((await scene.call('DELETE', path, { token, headers: own })).statusCode, 403);
+    const headers = { 'x-subject-token': token };
+    const revoked = await scene.call('DELETE', path, { token, headers });
+    assert.equal(revoked.statusCode, 204);
+    assert.equal(revoked.body, '');
+    assert.equal((await scene.call('GET', scene.rds('/instances'), { token })).statusCode, 401);
+    assert.equal((await scene.call('DELETE', path, { headers })).statusCode, 404);
+  });
+  test('must be told which', async () => {
+    assert.equal((await scene.call('DELETE', path)).statusCode, 400);
+    assert.equal((await scene.call('GET', scene.rds('/instances'))).statusCode, 200);
   });
 });
 
@@ -166,12 +210,24 @@ describe('what token clients ask next', () => {
     const domains = await scene.call('GET', '/v3/auth/domains');
     assert.equal(domains.json().domains[0].id, 'default');
   });
+  test('regions, named after the projects', async () => {
+    const list = await scene.call('GET', '/v3/regions');
+    const { regions } = list.json();
+    assert.deepEqual(
+      regions.map(({ id }: { id: string }) => id),
+      ['test'],
+    );
+    const one = await scene.call('GET', '/v3/regions/test');
+    assert.deepEqual(one.json().region, regions[0]);
+    assert.equal((await scene.call('GET', '/v3/regions/other')).statusCode, 404);
+  });
   test('all need a login', async () => {
     for (const path of [
       '/v3/auth/catalog',
       '/v3/projects',
       '/v3/auth/projects',
       '/v3/auth/domains',
+      '/v3/regions',
     ]) {
       assert.equal((await scene.call('GET', path, { token: null })).statusCode, 401);
     }

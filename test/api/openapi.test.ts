@@ -7,7 +7,7 @@ import { openApiScene } from './api-scene.ts';
 test('openapi.json is what the code declares (else: npm run openapi)', async () => {
   await using scene = await openApiScene();
   const committed = await readFile(new URL('../../openapi.json', import.meta.url), 'utf8');
-  assert.equal(committed, renderOpenapi(scene.app));
+  assert.ok(committed === renderOpenapi(scene.app), 'openapi.json is stale');
 });
 
 test('every operation has a name of its own, and its failures are described', async () => {
@@ -30,3 +30,22 @@ test('every operation has a name of its own, and its failures are described', as
 });
 
 type Operation = { readonly operationId?: string; readonly responses: Record<string, unknown> };
+
+test('the reference at /docs needs no login and nothing from elsewhere', async () => {
+  await using scene = await openApiScene();
+  const page = await scene.call('GET', '/docs', { token: null });
+  const at = page.statusCode === 302 ? String(page.headers.location) : '/docs';
+  const html = await scene.call('GET', at, { token: null });
+  assert.equal(html.statusCode, 200, html.body);
+  assert.match(String(html.headers['content-type']), /^text\/html/);
+  assert.match(String(html.headers['content-security-policy']), /default-src 'self'/);
+  const assets = [...html.body.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1] ?? '');
+  assert.ok(assets.length >= 4);
+  for (const asset of assets) {
+    const { pathname, host } = new URL(asset, 'http://cairn.test/docs/');
+    assert.equal(host, 'cairn.test', asset);
+    assert.equal((await scene.call('GET', pathname, { token: null })).statusCode, 200, asset);
+  }
+  const document = await scene.call('GET', '/docs/json', { token: null });
+  assert.ok(document.json().paths['/v3/{projectId}/backups']);
+});

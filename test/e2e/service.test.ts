@@ -128,6 +128,16 @@ suite('a service, from its first backup to its loss', () => {
     assert.equal((await service.restoredServers()).length, 1);
   });
 
+  test('a restored server can be backed up in its turn', async () => {
+    const check = await service.cli('instance', 'check', 'shop-copy', '--json');
+    assert.equal(check.exitCode, 0, check.stdout);
+    const made = await service.cli(
+      ...['backup', 'create', '--instance', 'shop-copy', '--name', 'copy-backup'],
+      ...['--wait', '--json'],
+    );
+    assert.equal(made.exitCode, 0, made.stdout + made.stderr);
+  });
+
   test('a restored server outlives the service and is removed by the next one', async () => {
     await service.restart();
     assert.equal((await service.restoredServers()).length, 1);

@@ -64,7 +64,7 @@ function identityTests(openFresh: OpenFreshCatalog): void {
     const user = makeUser('admin', 'one');
     await identity.insertUser(user);
     const key = { accessKey: 'AK1', secretKey: new Secret('sk-плюс'), userId: user.id };
-    await identity.insertAccessKey(key);
+    await identity.insertAccessKey({ ...key, createdAt: new Date(7) });
     assert.equal((await identity.findAccessKey('AK1'))?.secretKey.reveal(), 'sk-плюс');
     assert.equal(await identity.findAccessKey('AK2'), null);
     const token = makeToken('t1', user, { expiresMs: 1000, projectId: testProjectId });

@@ -3,6 +3,7 @@ import type { IssuedToken } from '../../operations/identity/issue-token.ts';
 import type {
   DomainListWire,
   ProjectListWire,
+  RegionWire,
   ServiceCatalog,
   TokenResponse,
 } from '../schema/identity.ts';
@@ -35,7 +36,7 @@ export function presentCatalog(project: Project, baseUrl: string): ServiceCatalo
 }
 
 export function presentToken(
-  { token, user, project }: IssuedToken,
+  { token, user, project, role }: IssuedToken,
   options: { readonly method: string; readonly catalog: ServiceCatalog | null },
 ): TokenResponse {
   const domain = { id: user.domainId, name: user.domainName };
@@ -46,7 +47,7 @@ export function presentToken(
       expires_at: formatTokenTime(token.expiresAt),
       user: { id: user.id, name: user.name, domain },
       ...(project ? { project: { id: project.id, name: project.name, domain } } : { domain }),
-      roles: [{ id: 'owner', name: 'owner' }],
+      roles: role === null ? [] : [{ id: role, name: role }],
       ...(options.catalog ? { catalog: options.catalog } : {}),
     },
   };
@@ -66,6 +67,11 @@ export function presentProjects(projects: readonly Project[], baseUrl: string): 
     })),
     links: { self: `${baseUrl}/v3/projects` },
   };
+}
+
+export function presentRegion(id: string, baseUrl: string): RegionWire {
+  const self = `${baseUrl}/v3/regions/${id}`;
+  return { id, description: '', parent_region_id: null, links: { self } };
 }
 
 export function presentDomains(user: User, baseUrl: string): DomainListWire {

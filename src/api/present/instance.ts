@@ -1,21 +1,31 @@
+import type { Tag } from '../../catalog/catalog.ts';
+import type { BackupPolicy } from '../../model/backup-policy.ts';
 import { engineTitles } from '../../model/engine-kind.ts';
 import type { Instance } from '../../model/instance.ts';
 import { majorVersion } from '../../model/server-version.ts';
-import type { InstanceWire } from '../schema/instance.ts';
+import type { InstanceWire, SimplifiedInstanceWire } from '../schema/instance.ts';
 import type { RegisteredInstanceWire } from '../schema/registered-instance.ts';
 import { formatWireTime } from '../wire-time.ts';
+import { presentStrategy } from './strategy.ts';
 
 const statusWords: Readonly<Record<Instance['state']['status'], InstanceWire['status']>> = {
   building: 'BUILD',
   active: 'ACTIVE',
   'create-failed': 'CREATE FAIL',
+  restoring: 'RESTORING',
+  switching: 'RESTORING',
+  failed: 'FAILED',
 };
+
+export function instanceStatusOf({ state }: Pick<Instance, 'state'>): InstanceWire['status'] {
+  return statusWords[state.status];
+}
 
 const defaultPorts = { mysql: 3306, postgresql: 5432, sqlserver: 1433 } as const;
 
 // A registered server has no flavour, disk or network that we know. Terraform providers read these
 // fields without looking, so each has the smallest value that they accept.
-const cloudFields = {
+export const cloudFields = {
   vpc_id: '',
   subnet_id: '',
   security_group_id: '',
@@ -24,16 +34,25 @@ const cloudFields = {
   mem: '',
   volume: { type: 'CLOUDSSD', size: 40 },
   switch_strategy: '',
-  backup_strategy: { start_time: '', keep_days: 0 },
   maintenance_window: '02:00-06:00',
   disk_encryption_id: '',
   enterprise_project_id: '',
   charge_info: { charge_mode: 'postPaid' },
   associated_with_ddm: false,
 } as const;
-const zone = 'az1';
+export const zone = 'az1';
 
-export function presentInstance(instance: Instance, region: string): InstanceWire {
+/** What a list knows of an instance besides the instance itself. */
+export type InstanceSurroundings = {
+  readonly region: string;
+  readonly policy: BackupPolicy;
+  readonly tags: readonly Tag[];
+};
+
+export function presentInstance(
+  instance: Instance,
+  { region, policy, tags }: InstanceSurroundings,
+): InstanceWire {
   const { engine, connection, state } = instance;
   const complete = instance.serverVersion ?? '';
   const host = connection && presentHost(connection.host);
@@ -70,8 +89,39 @@ export function presentInstance(instance: Instance, region: string): InstanceWir
     ],
     related_instance: [],
     time_zone: 'UTC',
-    tags: [],
+    backup_strategy: presentStrategy(policy),
+    tags: tags.map(({ key, value }) => ({ key, value })),
     alias: '',
+  };
+}
+
+const simplifiedWords: Readonly<Record<Instance['state']['status'], string>> = {
+  building: 'creating',
+  active: 'normal',
+  'create-failed': 'createfail',
+  restoring: 'abnormal',
+  switching: 'abnormal',
+  failed: 'abnormal',
+};
+
+export function presentSimplified(instance: Instance): SimplifiedInstanceWire {
+  const { id, name, engine, serverVersion, state } = instance;
+  const isRestoring = state.status === 'restoring' || state.status === 'switching';
+  return {
+    ...{ id, name },
+    engine_name: engine,
+    engine_version: majorVersion(engine, serverVersion ?? ''),
+    instance_status: simplifiedWords[state.status],
+    frozen: false,
+    type: 'Single',
+    pay_model: '0',
+    spec_code: cloudFields.flavor_ref,
+    availability_zone_ids: [zone],
+    read_only_instances: [],
+    current_actions: isRestoring ? ['RESTORING'] : [],
+    volume_type: cloudFields.volume.type,
+    volume_size: cloudFields.volume.size,
+    enterprise_project_id: '',
   };
 }
 
@@ -83,7 +133,7 @@ export function presentRegisteredInstance(instance: Instance): RegisteredInstanc
     name: instance.name,
     engine: instance.engine,
     status: state.status,
-    failure_reason: state.status === 'create-failed' ? state.reason : null,
+    failure_reason: 'reason' in state ? state.reason : null,
     host: connection && connection.host,
     port: connection && connection.port,
     database: connection && connection.database,

@@ -1,6 +1,13 @@
+import { engineTitles } from '../../model/engine-kind.ts';
+import type { Instance } from '../../model/instance.ts';
 import type { Job, JobStatus } from '../../model/job.ts';
+import { jobStatuses } from '../../model/job.ts';
+import { majorVersion } from '../../model/server-version.ts';
+import type { JobKindName } from '../../operations/job-payloads.ts';
 import type { JobDetailWire, JobWire } from '../schema/job.ts';
+import type { TaskWire } from '../schema/task-list.ts';
 import { formatWireTime } from '../wire-time.ts';
+import { instanceStatusOf } from './instance.ts';
 
 /** Clients know three words only; a job that waits counts as running. */
 const statusWords: Readonly<Record<JobStatus, JobWire['status']>> = {
@@ -12,25 +19,76 @@ const statusWords: Readonly<Record<JobStatus, JobWire['status']>> = {
 };
 
 /** No client matches on these names; they are for people. */
-const jobNames: Readonly<Record<string, string>> = {
+export const jobNames: Readonly<Record<JobKindName, string>> = {
   backup: 'CreateBackup',
   'delete-backup': 'DeleteBackup',
   'restore-new-instance': 'RestoreToNewInstance',
+  'restore-in-place': 'RestoreToExistingInstance',
   'remove-instance': 'DeleteInstance',
 };
 
-export function presentJob(job: Job): JobWire {
+/** Null: no job has that name. */
+export function kindOfName(name: string): string | null {
+  return Object.entries(jobNames).find(([, known]) => known === name)?.[0] ?? null;
+}
+
+/** The statuses that a client knows by that word. */
+export function statusesOf(word: JobWire['status']): readonly JobStatus[] {
+  return jobStatuses.filter((status) => statusWords[status] === word);
+}
+
+function nameOf({ kind }: Job): string {
+  return new Map<string, string>(Object.entries(jobNames)).get(kind) ?? kind;
+}
+
+/** Of a restore, what is known of the instance by now; null: it is gone, or nobody asked. */
+export function presentJob(job: Job, target: Instance | null): JobWire {
   const status = statusWords[job.status];
   return {
     id: job.id,
-    name: jobNames[job.kind] ?? job.kind,
+    name: nameOf(job),
     status,
     created: formatWireTime(job.createdAt),
     ...(job.endedAt ? { ended: formatWireTime(job.endedAt) } : {}),
     process: status === 'Running' ? presentShare(job) : '',
     instance: { id: job.instanceId ?? '', name: job.instanceName },
-    entities: {},
+    entities: target ? presentEntities(target) : {},
     ...(status === 'Failed' ? { fail_reason: presentFailure(job) } : {}),
+  };
+}
+
+export function presentTask(job: Job, instance: Instance | null): TaskWire {
+  const {
+    id,
+    name,
+    status,
+    process,
+    created,
+    ended = '',
+    fail_reason = '',
+  } = presentJob(job, null);
+  return {
+    ...{ id, name, status, process, fail_reason },
+    instance_id: job.instanceId ?? '',
+    instance_name: job.instanceName,
+    instance_status: instance ? instanceStatusOf(instance) : '',
+    order_id: '',
+    create_time: created,
+    end_time: ended,
+  };
+}
+
+function presentEntities({ id, engine, connection, serverVersion }: Instance): JobWire['entities'] {
+  return {
+    instance: {
+      endpoint: connection ? `${connection.host}:${connection.port}` : '',
+      type: 'Single',
+      datastore: {
+        type: engineTitles[engine],
+        version: majorVersion(engine, serverVersion ?? ''),
+      },
+    },
+    resource_ids: [id],
   };
 }
 

@@ -1,20 +1,28 @@
 import { engineTitles } from '../../model/engine-kind.ts';
 import { majorVersion } from '../../model/server-version.ts';
-import type { RestoreRequest, RestoreResult } from '../../operations/restore/request-restore.ts';
+import type {
+  RestoreOptions,
+  RestoreRequest,
+  RestoreResult,
+} from '../../operations/restore/request-restore.ts';
+import type { RestorePoint } from '../../operations/restore/restore-point.ts';
 import type { RestoreRequestWire, RestoreResponseWire } from '../schema/restore.ts';
+import { presentStrategy } from './strategy.ts';
+
+type RestorePointPart = Omit<RestoreResponseWire['instance']['restore_point'], 'instance_id'>;
 
 /**
  * Fields that mean nothing here come back as they were sent: clients compare them with their plan.
  */
 export function presentRestore(
-  { instance, jobId }: RestoreResult,
+  { instance, jobId, policy }: RestoreResult,
   request: RestoreRequest,
-  body: RestoreRequestWire,
+  { body, effect }: { readonly body: RestoreRequestWire } & Pick<RestoreOptions, 'effect'>,
 ): RestoreResponseWire {
   const { engine } = instance;
   return {
     instance: {
-      id: instance.id,
+      id: effect === 'check' ? '' : instance.id,
       name: instance.name,
       status: 'BUILD',
       datastore: {
@@ -24,7 +32,7 @@ export function presentRestore(
       port: request.port === 0 ? '' : String(request.port),
       volume: echoVolume(body.volume),
       region: echoText(body.region),
-      backup_strategy: { start_time: '', keep_days: 0 },
+      backup_strategy: presentStrategy(policy),
       flavor_ref: echoText(body.flavor_ref),
       availability_zone: echoText(body.availability_zone),
       vpc_id: echoText(body.vpc_id),
@@ -32,12 +40,17 @@ export function presentRestore(
       security_group_id: echoText(body.security_group_id),
       restore_point: {
         instance_id: request.sourceInstanceId,
-        type: 'backup',
-        backup_id: request.point.kind === 'end-of-backup' ? request.point.backupId : '',
+        ...presentPoint(request.point),
       },
     },
-    job_id: jobId,
+    job_id: effect === 'check' ? '' : jobId,
   };
+}
+
+function presentPoint(point: RestorePoint): RestorePointPart {
+  return point.kind === 'time'
+    ? { type: 'timestamp', restore_time: point.at.getTime() }
+    : { type: 'backup', backup_id: point.backupId };
 }
 
 function echoText(value: unknown): string {

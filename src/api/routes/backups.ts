@@ -7,6 +7,7 @@ import { requestBackup } from '../../operations/backup/request-backup.ts';
 import { requestBackupDeletion } from '../../operations/backup/request-backup-deletion.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { projectOf } from '../auth.ts';
+import { needs } from '../permission.ts';
 import {
   backupStatuses,
   presentBackup,
@@ -23,12 +24,12 @@ import {
 } from '../schema/backup.ts';
 import { refTo } from '../schema/define.ts';
 import { errorAnswers } from '../schema/error-answers.ts';
+import { noBody } from '../schema/no-body.ts';
 import { readPage } from '../schema/paging.ts';
 import { parseWireTime } from '../wire-time.ts';
 import { requireBackupId, requireInstanceId } from './path-ids.ts';
 
 const PathSchema = Type.Object({ projectId: Type.String() });
-const noBody = Type.Unsafe<undefined>({ type: 'null', description: 'Accepted; no body' });
 const BackupPathSchema = Type.Object({ projectId: Type.String(), backupId: Type.String() });
 
 /** `/v3/{project}/backups…` */
@@ -37,6 +38,7 @@ export function registerBackupRoutes(app: ApiApp, parts: ApiParts): void {
   app.post(
     '/backups',
     {
+      config: needs('rds:backup:create'),
       schema: {
         operationId: 'createManualBackup',
         tags,
@@ -61,6 +63,7 @@ export function registerBackupRoutes(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/backups',
     {
+      config: needs('rds:backup:list'),
       schema: {
         operationId: 'listBackups',
         description: 'Newest first. Either instance_id or backup_id must be there.',
@@ -81,6 +84,7 @@ export function registerBackupRoutes(app: ApiApp, parts: ApiParts): void {
   app.delete(
     '/backups/:backupId',
     {
+      config: needs('rds:backup:delete'),
       schema: {
         operationId: 'deleteManualBackup',
         tags,
@@ -102,6 +106,7 @@ export function registerBackupDetailRoutes(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/backups',
     {
+      config: needs('rds:backup:list'),
       schema: {
         operationId: 'listAllBackups',
         description: 'As listBackups, without the need to name an instance.',
@@ -116,6 +121,7 @@ export function registerBackupDetailRoutes(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/backups/:backupId',
     {
+      config: needs('rds:backup:list'),
       schema: {
         operationId: 'showBackup',
         tags,

@@ -3,6 +3,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { baseUrlOf } from '../api-parts.ts';
+import { unlimited } from '../rate-limit.ts';
 import { refTo } from '../schema/define.ts';
 import { errorAnswers } from '../schema/error-answers.ts';
 import type { VersionWire } from '../schema/version.ts';
@@ -15,6 +16,10 @@ import {
 
 const tags = ['discovery'];
 const security: [] = [];
+const mediaType = {
+  base: 'application/json',
+  type: 'application/vnd.openstack.identity-v3+json',
+};
 
 export function registerDiscoveryRoutes(app: ApiApp, parts: ApiParts): void {
   const listSchema = {
@@ -41,7 +46,7 @@ export function registerDiscoveryRoutes(app: ApiApp, parts: ApiParts): void {
         response: { 200: refTo(VersionResponseSchema), ...errorAnswers },
       },
     },
-    async (request) => ({ version: describe(request) }),
+    async (request) => ({ version: { ...describe(request), 'media-types': [mediaType] } }),
   );
   app.get(
     '/rds/v3',
@@ -58,6 +63,7 @@ export function registerDiscoveryRoutes(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/healthz',
     {
+      config: unlimited,
       schema: {
         operationId: 'showHealth',
         description: 'Answers 200 when the catalog answers.',
@@ -71,5 +77,7 @@ export function registerDiscoveryRoutes(app: ApiApp, parts: ApiParts): void {
       return { status: 'ok' };
     },
   );
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  app.get('/openapi.json', { config: unlimited, schema: { hide: true } }, async () =>
+    app.swagger(),
+  );
 }

@@ -1,8 +1,12 @@
 import { Type } from 'typebox';
+import type { Instance } from '../../model/instance.ts';
+import type { Job } from '../../model/job.ts';
+import { jobKinds } from '../../operations/job-payloads.ts';
 import { cancelJob } from '../../operations/jobs/cancel-job.ts';
 import { getJob } from '../../operations/jobs/get-job.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { projectOf } from '../auth.ts';
+import { needs } from '../permission.ts';
 import { presentJob, presentJobDetail } from '../present/job.ts';
 import { refTo } from '../schema/define.ts';
 import { errorAnswers } from '../schema/error-answers.ts';
@@ -24,6 +28,7 @@ export function registerJobRoutes(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/jobs',
     {
+      config: needs('rds:task:list'),
       schema: {
         operationId: 'showJob',
         tags: ['jobs'],
@@ -34,9 +39,17 @@ export function registerJobRoutes(app: ApiApp, parts: ApiParts): void {
     },
     async (request) => {
       const id = requireJobId(request.query.id);
-      return { job: presentJob(await getJob(parts.catalog, projectOf(request), id)) };
+      const job = await getJob(parts.catalog, projectOf(request), id);
+      return { job: presentJob(job, await findTarget(parts, job)) };
     },
   );
+}
+
+const restoreKinds: readonly string[] = [jobKinds.restore, jobKinds.restoreInPlace];
+
+async function findTarget({ catalog }: ApiParts, job: Job): Promise<Instance | null> {
+  if (job.instanceId === null || !restoreKinds.includes(job.kind)) return null;
+  return await catalog.instances.find(job.projectId, job.instanceId);
 }
 
 /** `/cairn/v1/{project}/jobs…` */
@@ -45,6 +58,7 @@ export function registerJobDetailRoutes(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/jobs',
     {
+      config: needs('rds:task:list'),
       schema: {
         operationId: 'listJobs',
         description: 'Newest first.',
@@ -68,6 +82,7 @@ export function registerJobDetailRoutes(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/jobs/:jobId',
     {
+      config: needs('rds:task:list'),
       schema: {
         operationId: 'showJobDetail',
         tags,
@@ -83,6 +98,7 @@ export function registerJobDetailRoutes(app: ApiApp, parts: ApiParts): void {
   app.post(
     '/jobs/:jobId/cancel',
     {
+      config: needs('cairn:job:cancel'),
       schema: {
         operationId: 'cancelJob',
         tags,

@@ -9,6 +9,7 @@ import type { ServerAddress } from '../../operations/instances/server-address.ts
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { projectOf } from '../auth.ts';
 import { answerError, readLanguage } from '../errors.ts';
+import { needs } from '../permission.ts';
 import { presentCheck, presentFindings } from '../present/connection-check.ts';
 import { presentRegisteredInstance } from '../present/instance.ts';
 import { refTo } from '../schema/define.ts';
@@ -44,6 +45,7 @@ function addRegistration(app: ApiApp, parts: ApiParts): void {
   app.post(
     '/instances',
     {
+      config: needs('cairn:instance:register'),
       schema: {
         operationId: 'registerInstance',
         description: 'Tests the connection first; a server that cannot be backed up is refused.',
@@ -78,6 +80,7 @@ function addReading(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/instances',
     {
+      config: needs('rds:instance:list'),
       schema: {
         operationId: 'listRegisteredInstances',
         tags,
@@ -96,6 +99,7 @@ function addReading(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/instances/:instanceId',
     {
+      config: needs('rds:instance:list'),
       schema: {
         operationId: 'showRegisteredInstance',
         tags,
@@ -115,6 +119,7 @@ function addChecks(app: ApiApp, parts: ApiParts): void {
   app.post(
     '/instances/check',
     {
+      config: needs('cairn:instance:register'),
       schema: {
         operationId: 'checkServer',
         description: 'Tests a connection without registering anything.',
@@ -129,6 +134,7 @@ function addChecks(app: ApiApp, parts: ApiParts): void {
   app.post(
     '/instances/:instanceId/check',
     {
+      config: needs('cairn:instance:check'),
       schema: {
         operationId: 'checkInstance',
         tags,

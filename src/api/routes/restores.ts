@@ -3,37 +3,49 @@ import type { Engine } from '../../model/engine-kind.ts';
 import { engines, engineTitles } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { ProjectId } from '../../model/ids.ts';
-import type { RestorePoint, RestoreRequest } from '../../operations/restore/request-restore.ts';
+import type { RestoreRequest } from '../../operations/restore/request-restore.ts';
 import { requestRestore } from '../../operations/restore/request-restore.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { projectOf } from '../auth.ts';
+import { needs } from '../permission.ts';
 import { presentRestore } from '../present/restore.ts';
 import { refTo } from '../schema/define.ts';
 import { errorAnswers } from '../schema/error-answers.ts';
 import type { RestoreRequestWire } from '../schema/restore.ts';
-import { RestoreRequestSchema, RestoreResponseSchema, readPort } from '../schema/restore.ts';
-import { requireBackupId, requireInstanceId } from './path-ids.ts';
+import {
+  ClientTokenHeaderSchema,
+  RestoreRequestSchema,
+  RestoreResponseSchema,
+  readPort,
+} from '../schema/restore.ts';
+import { requireInstanceId } from './path-ids.ts';
+import { readPoint } from './restore-points.ts';
 
-type RestorePointWire = NonNullable<RestoreRequestWire['restore_point']>;
+const keepDaysDefault = 7;
 
 export function registerRestoreRoutes(app: ApiApp, parts: ApiParts): void {
   app.post(
     '/instances',
     {
+      config: needs('rds:instance:create'),
       schema: {
         operationId: 'restoreToNewInstance',
         description:
           'Only with restore_point: Cairn starts servers from backups, never empty ones.',
         tags: ['instances'],
         params: Type.Object({ projectId: Type.String() }),
+        headers: ClientTokenHeaderSchema,
         body: refTo(RestoreRequestSchema),
         response: { 202: refTo(RestoreResponseSchema), ...errorAnswers },
       },
     },
     async (request, reply) => {
-      const wanted = readRequest(projectOf(request), request.body);
-      const result = await requestRestore(parts, wanted);
-      return await reply.code(202).send(presentRestore(result, wanted, request.body));
+      const { body } = request;
+      const wanted = readRequest(projectOf(request), body);
+      const effect = body.dry_run === true ? 'check' : 'restore';
+      const clientToken = (effect === 'restore' && request.headers['x-client-token']) || null;
+      const result = await requestRestore(parts, wanted, { clientToken, effect });
+      return await reply.code(202).send(presentRestore(result, wanted, { body, effect }));
     },
   );
 }
@@ -51,7 +63,6 @@ function readRequest(projectId: ProjectId, body: RestoreRequestWire): RestoreReq
   }
   const port = readPort(body.port);
   if (port === null) throw new CairnError('invalid', 'port must be 1024 to 65535');
-  assertWholeServer(point);
   return {
     projectId,
     name: body.name,
@@ -60,23 +71,16 @@ function readRequest(projectId: ProjectId, body: RestoreRequestWire): RestoreReq
     port,
     engine: datastore?.type ? readEngine(datastore.type) : null,
     version: datastore?.version || null,
+    strategy: readStrategy(body.backup_strategy),
+    tags: (body.tags ?? []).map(({ key, value }) => ({ key, value: value ?? '' })),
   };
 }
 
-/**
- * `type` may be missing: then whichever of the two values is there decides. An empty id counts as
- * absent.
- */
-function readPoint(point: RestorePointWire): RestorePoint {
-  const backupId = point.backup_id || null;
-  const timeMs = point.restore_time ?? null;
-  const type = point.type ?? (backupId === null && timeMs !== null ? 'timestamp' : 'backup');
-  if (type === 'timestamp') {
-    if (timeMs === null) throw new CairnError('invalid', 'restore_time is missing');
-    return { kind: 'time', at: new Date(timeMs) };
-  }
-  if (backupId === null) throw new CairnError('invalid', 'backup_id is missing');
-  return { kind: 'end-of-backup', backupId: requireBackupId(backupId) };
+/** Days that are not said are those that a new instance of the family starts with. */
+function readStrategy(strategy: RestoreRequestWire['backup_strategy']): RestoreRequest['strategy'] {
+  if (!strategy) return null;
+  const { start_time: startTime = '', keep_days: keepDays = keepDaysDefault } = strategy;
+  return { startTime, keepDays: Number(keepDays) };
 }
 
 function readEngine(type: string): Engine {
@@ -85,12 +89,5 @@ function readEngine(type: string): Engine {
   if (engine) return engine;
   throw new CairnError('invalid', 'the database type is not valid', {
     reason: 'database-type-invalid',
-  });
-}
-
-function assertWholeServer({ database_name: databases }: RestorePointWire): void {
-  if (Object.keys(databases ?? {}).length === 0) return;
-  throw new CairnError('invalid', 'a restore of single databases is not offered yet', {
-    reason: 'databases-not-offered',
   });
 }

@@ -26,9 +26,10 @@ export function readCredentials({ methods, password, token }: Identity): Credent
 /** Without a scope, the token is one for the domain: it lists projects and opens none. */
 export function readScope(scope: Scope): TokenScope {
   const project = scope?.project;
-  if (!project) return { kind: 'domain' };
-  if (project.id !== undefined) return { kind: 'project-id', id: project.id };
-  if (project.name !== undefined) return { kind: 'project-name', name: project.name };
+  if (!project) return { kind: 'domain', domain: readDomain(scope?.domain) };
+  const domain = readDomain(project.domain);
+  if (project.id !== undefined) return { kind: 'project-id', id: project.id, domain };
+  if (project.name !== undefined) return { kind: 'project-name', name: project.name, domain };
   throw new CairnError('invalid', 'auth.scope.project must hold id or name');
 }
 

@@ -115,3 +115,28 @@ export const BackupDetailSchema = named(
   }),
 );
 export type BackupDetailWire = Static<typeof BackupDetailSchema>;
+
+export const BatchDeleteRequestSchema = named(
+  'BatchDeleteRequest',
+  Type.Object({
+    backup_ids: Type.Array(Type.String({ maxLength: 64 }), {
+      minItems: 1,
+      maxItems: 50,
+      description: 'Manual backups, 1 to 50; else DBS.280001',
+    }),
+  }),
+);
+
+export const BatchDeleteResponseSchema = named(
+  'BatchDeleteResponse',
+  Type.Object({
+    delete_results: Type.Array(
+      Type.Object({
+        backup_id: Type.String(),
+        error_code: Type.String({ description: '"0" when the deletion was accepted' }),
+        error_msg: Type.String({ description: 'Success, or why it was not' }),
+      }),
+    ),
+  }),
+);
+export type BatchDeleteResponse = Static<typeof BatchDeleteResponseSchema>;

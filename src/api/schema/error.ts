@@ -12,7 +12,7 @@ export const ErrorSchema = named(
       error: Type.Optional(
         Type.Object(
           { code: Type.Integer(), message: Type.String(), title: Type.String() },
-          { description: 'the form of Keystone; token calls only' },
+          { description: 'the form of Keystone; only below /v3/auth' },
         ),
       ),
     },

@@ -1,7 +1,7 @@
 // The subset of Keystone that token clients speak.
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
-import { named, refTo } from './define.ts';
+import { named, nullable, refTo } from './define.ts';
 
 const text = () => Type.String({ maxLength: 1024 });
 
@@ -111,6 +111,22 @@ export const ProjectListSchema = named(
   }),
 );
 export type ProjectListWire = Static<typeof ProjectListSchema>;
+
+const region = () =>
+  Type.Object({
+    id: Type.String(),
+    description: Type.String(),
+    parent_region_id: nullable(Type.String()),
+    links: Type.Object({ self: Type.String() }),
+  });
+
+export const RegionResponseSchema = named('RegionResponse', Type.Object({ region: region() }));
+export type RegionWire = Static<typeof RegionResponseSchema>['region'];
+
+export const RegionListSchema = named(
+  'RegionList',
+  Type.Object({ regions: Type.Array(region()), links: Type.Object({ self: Type.String() }) }),
+);
 
 export const DomainListSchema = named(
   'DomainList',

@@ -5,7 +5,13 @@ import { Type } from 'typebox';
 import { named, refTo, refusedAs, words } from './define.ts';
 import { pagingQuery } from './paging.ts';
 
-export const instanceStatusWords = ['BUILD', 'ACTIVE', 'CREATE FAIL'] as const;
+export const instanceStatusWords = [
+  'BUILD',
+  'ACTIVE',
+  'CREATE FAIL',
+  'RESTORING',
+  'FAILED',
+] as const;
 
 const BackupStrategySchema = Type.Object({
   start_time: Type.String(),
@@ -78,6 +84,15 @@ export const ListInstancesQuerySchema = Type.Object({
   datastore_type: Type.Optional(
     words(['MySQL', 'PostgreSQL', 'SQLServer'], refusedAs('database-type-invalid')),
   ),
+  tags: Type.Optional(
+    Type.String({ maxLength: 4096, description: 'key=value,key2=value2; all must be there' }),
+  ),
+  vpc_id: Type.Optional(Type.String({ description: 'No instance has one: matches nothing' })),
+  subnet_id: Type.Optional(Type.String({ description: 'No instance has one: matches nothing' })),
+  group_type: Type.Optional(Type.String({ description: 'No instance has one: matches nothing' })),
+  eps_id: Type.Optional(
+    Type.String({ description: '0 and all_granted_eps match every instance, others none' }),
+  ),
   ...pagingQuery,
 });
 export type ListInstancesQuery = Static<typeof ListInstancesQuerySchema>;
@@ -85,4 +100,37 @@ export type ListInstancesQuery = Static<typeof ListInstancesQuerySchema>;
 export const InstanceListSchema = named(
   'InstanceList',
   Type.Object({ instances: Type.Array(refTo(InstanceSchema)), total_count: Type.Integer() }),
+);
+
+export const SimplifiedInstancesRequestSchema = named(
+  'ListSimplifiedInstancesRequest',
+  Type.Object({
+    instance_ids: Type.Array(Type.String({ maxLength: 64 }), { minItems: 1, maxItems: 100 }),
+  }),
+);
+
+const SimplifiedInstanceSchema = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  engine_name: Type.String(),
+  engine_version: Type.String(),
+  instance_status: Type.String({
+    description: 'normal, creating, createfail, or abnormal (also while it is restored over)',
+  }),
+  frozen: Type.Boolean(),
+  type: Type.String(),
+  pay_model: Type.String({ description: '0: on demand' }),
+  spec_code: Type.String(),
+  availability_zone_ids: Type.Array(Type.String()),
+  read_only_instances: Type.Array(Type.String()),
+  current_actions: Type.Array(Type.String()),
+  volume_type: Type.String(),
+  volume_size: Type.Integer(),
+  enterprise_project_id: Type.String(),
+});
+export type SimplifiedInstanceWire = Static<typeof SimplifiedInstanceSchema>;
+
+export const SimplifiedInstanceListSchema = named(
+  'SimplifiedInstanceList',
+  Type.Object({ instances: Type.Array(SimplifiedInstanceSchema) }),
 );

@@ -19,7 +19,19 @@ export const JobSchema = named(
     ended: Type.Optional(Type.String({ description: 'Absent while it runs' })),
     process: Type.String({ description: 'While it runs', examples: ['60%'] }),
     instance: InstanceNameSchema,
-    entities: Type.Object({}, { additionalProperties: true }),
+    entities: Type.Object(
+      {
+        instance: Type.Optional(
+          Type.Object({
+            endpoint: Type.String({ description: 'host:port; empty while it is being built' }),
+            type: Type.String(),
+            datastore: Type.Object({ type: Type.String(), version: Type.String() }),
+          }),
+        ),
+        resource_ids: Type.Optional(Type.Array(Type.String())),
+      },
+      { description: 'Of a restore; empty for other jobs' },
+    ),
     fail_reason: Type.Optional(Type.String()),
   }),
 );

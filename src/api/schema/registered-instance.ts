@@ -49,7 +49,9 @@ export const RegisteredInstanceSchema = named(
     id: Type.String(),
     name: Type.String(),
     engine: words(engines),
-    status: words(['building', 'active', 'create-failed']),
+    status: words([
+      ...['building', 'active', 'create-failed', 'restoring', 'switching', 'failed'],
+    ] as const),
     failure_reason: nullable(Type.String()),
     host: nullable(Type.String()),
     port: nullable(Type.Integer()),

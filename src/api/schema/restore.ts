@@ -1,24 +1,11 @@
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
-import { ignored, named, nullable, refusedAs, words } from './define.ts';
+import { ignored, named, refusedAs, words } from './define.ts';
+import { RestorePointSchema } from './restore-point.ts';
+import { TagListSchema } from './tag.ts';
 
 const portMin = 1024;
 const portMax = 65_535;
-/** The year 9999: beyond it a `Date` has no four-digit year. */
-const timeMsMax = 253_402_300_799_000;
-
-const RestorePointSchema = Type.Object({
-  instance_id: Type.String({
-    pattern: '^[0-9A-Za-z-]{1,64}$',
-    description: 'The source; it may be gone',
-    ...refusedAs('instance-id-malformed'),
-  }),
-  type: Type.Optional(words(['backup', 'timestamp'])),
-  backup_id: Type.Optional(nullable(Type.String())),
-  restore_time: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: timeMsMax }))),
-  database_name: Type.Optional(nullable(Type.Record(Type.String(), Type.String()))),
-});
-
 export const RestoreRequestSchema = named(
   'RestoreToNewInstanceRequest',
   Type.Object({
@@ -45,7 +32,21 @@ export const RestoreRequestSchema = named(
     security_group_id: ignored('the network'),
     region: ignored('the region'),
     password: ignored('users and passwords are those of the backup'),
-    backup_strategy: ignored('the policy'),
+    backup_strategy: Type.Optional(
+      Type.Object(
+        {
+          start_time: Type.Optional(Type.String({ description: 'hh:mm-HH:MM of UTC, one hour' })),
+          keep_days: Type.Optional(
+            Type.Union([Type.Integer(), Type.String({ pattern: '^[0-9]{1,5}$' })]),
+          ),
+        },
+        { description: 'The policy of the new instance, on every weekday; absent: the default' },
+      ),
+    ),
+    tags: Type.Optional(TagListSchema),
+    dry_run: Type.Optional(
+      Type.Boolean({ description: 'Only checks: the ids of the answer are empty' }),
+    ),
   }),
 );
 export type RestoreRequestWire = Static<typeof RestoreRequestSchema>;
@@ -70,13 +71,25 @@ export const RestoreResponseSchema = named(
       restore_point: Type.Object({
         instance_id: Type.String(),
         type: Type.String(),
-        backup_id: Type.String(),
+        backup_id: Type.Optional(Type.String()),
+        restore_time: Type.Optional(Type.Integer({ description: 'Epoch ms' })),
       }),
     }),
     job_id: Type.String(),
   }),
 );
 export type RestoreResponseWire = Static<typeof RestoreResponseSchema>;
+
+export const ClientTokenHeaderSchema = Type.Object({
+  'x-client-token': Type.Optional(
+    Type.String({
+      pattern: '^[0-9A-Za-z-]{0,64}$',
+      description:
+        'The same token within 72 hours is the same request: its answer comes again. With ' +
+        'another request: 409 DBS.201201',
+    }),
+  ),
+});
 
 /** Null when the text names no port that a server may have; 0 means any free one. */
 export function readPort(port: RestoreRequestWire['port']): number | null {

@@ -21,7 +21,15 @@ export const VersionListSchema = named(
 /** Keystone's form: clients follow the link. */
 export const VersionResponseSchema = named(
   'ApiVersionResponse',
-  Type.Object({ version: refTo(VersionSchema) }),
+  Type.Object({
+    version: Type.Object({
+      id: Type.String({ examples: ['v3'] }),
+      status: Type.String({ examples: ['CURRENT'] }),
+      updated: Type.String(),
+      links: Type.Array(Type.Object({ rel: Type.String(), href: Type.String() })),
+      'media-types': Type.Array(Type.Object({ base: Type.String(), type: Type.String() })),
+    }),
+  }),
 );
 
 /** The RDS form: the same object twice. */

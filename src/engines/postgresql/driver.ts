@@ -1,5 +1,6 @@
 // The PostgreSQL driver: puts this folder's parts behind the engine door.
 import { CairnError } from '../../model/errors.ts';
+import type { ManagedServer } from '../../model/instance.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
 import { findServerIdentity } from '../../platform/server-user.ts';
@@ -7,9 +8,11 @@ import type {
   EngineDriver,
   FolderRestoreOptions,
   FolderRestoreResult,
+  ServerPrepareOptions,
   ServerStartOptions,
   StartedServer,
 } from '../engine.ts';
+import { planArchive } from './archive-layout.ts';
 import { parseNotes } from './backup-notes.ts';
 import { defaultLimits, takeBaseBackup } from './base-backup.ts';
 import { parseConnectionUrl } from './connection-url.ts';
@@ -17,9 +20,11 @@ import { guard } from './driver-errors.ts';
 import { stopManagedServer } from './managed-server.ts';
 import { normalizeTarget, restoreFiles } from './restore.ts';
 import { findServerBinaries, majorOf } from './server-binaries.ts';
+import { hasServerFacts } from './server-facts.ts';
 import { inspectServer } from './server-info.ts';
 import { planStartCommands } from './start-commands.ts';
-import { startRestored } from './start-restored.ts';
+import { startManaged } from './start-managed.ts';
+import { prepareRestored, startRestored } from './start-restored.ts';
 
 export type PostgresqlDriverOptions = {
   /** Folders with server binaries, looked at before the usual ones. */
@@ -47,8 +52,17 @@ export function createPostgresqlDriver(options: PostgresqlDriverOptions): Engine
       ),
     restoreFolder: (restoreOptions) =>
       guard(restoreOptions.signal, () => restoreFolder(restoreOptions, options, findBinaries)),
+    archiveLayout: planArchive,
     startRestored: (startOptions) =>
       guard(startOptions.signal, () => startServer(startOptions, options, findBinaries)),
+    prepareRestored: (prepareOptions) =>
+      guard(prepareOptions.signal, () => prepareServer(prepareOptions, options, findBinaries)),
+    startManaged: (server, startOptions) =>
+      guard(startOptions.signal, async () => {
+        const identity = await findServerIdentity(options.serverUser);
+        return await startManaged(server, startOptions, { clock, random, identity });
+      }),
+    canStartManaged: hasServerFacts,
     findServerBinaries: findBinaries,
     stopManaged: (server, signal) => guard(signal, () => stopManagedServer(server, clock, signal)),
   };
@@ -64,6 +78,16 @@ async function startServer(
   const identity = await findServerIdentity(serverUser);
   const binDir = await findBinaries(startOptions.source.serverVersion);
   return await startRestored(startOptions, { clock, random, identity, binDir });
+}
+
+async function prepareServer(
+  prepareOptions: ServerPrepareOptions,
+  { clock, random, serverUser }: PostgresqlDriverOptions,
+  findBinaries: FindBinaries,
+): Promise<ManagedServer> {
+  const identity = await findServerIdentity(serverUser);
+  const binDir = await findBinaries(prepareOptions.source.serverVersion);
+  return await prepareRestored(prepareOptions, { clock, random, identity, binDir });
 }
 
 async function restoreFolder(

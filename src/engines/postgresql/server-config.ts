@@ -1,7 +1,7 @@
 // How a restored server is configured (PostgreSQL documentation, chapter "Server Configuration").
 // Its files hold the settings of production, so everything that would reach back there, or leave
 // the server's own folder, is overridden on the command line, which wins over every file: no
-// archiving, no replication in either direction, no waiting for standbys, no sockets and logs
+// archiving, no following of another server, no waiting for standbys, no sockets and logs
 // elsewhere. Pure: texts only.
 import type { PostgresNotes } from './backup-notes.ts';
 
@@ -21,11 +21,12 @@ const numberPattern = /^-?\d+(\.\d+)?$/;
 
 /**
  * `local` may trust because the socket's folder can be entered by nobody else; `md5` accepts SCRAM
- * too.
+ * too. Replication lets the restored server be backed up in its turn; from this machine only.
  */
 export const hbaText = `# Written by Cairn for a restored server.
-local   all all               trust
-host    all all 127.0.0.1/32  md5
+local   all         all               trust
+host    all         all 127.0.0.1/32  md5
+host    replication all 127.0.0.1/32  md5
 `;
 
 export const identText = '# Written by Cairn for a restored server: no maps.\n';

@@ -18,6 +18,9 @@ export type StartCommandInput = {
   readonly notes: PostgresNotes;
 };
 
+/** `pg_hba.conf` for a server whose own lay elsewhere: this machine only, nobody without proof. */
+export const localHba = 'local all all peer\nhost all all 127.0.0.1/32 scram-sha-256\n';
+
 export function planStartCommands(input: StartCommandInput): string[] {
   const { dataDir, owner } = input;
   const prefix = owner === null ? '' : `runuser -u ${quote(owner)} -- `;
@@ -31,8 +34,7 @@ export function planStartCommands(input: StartCommandInput): string[] {
     );
   }
   if (!input.hasOwnHba) {
-    const line = 'local all all peer\nhost all all 127.0.0.1/32 scram-sha-256\n';
-    commands.push(`printf %s ${quote(line)} > ${quotePath(dataDir, 'pg_hba.conf')}`);
+    commands.push(`printf %s ${quote(localHba)} > ${quotePath(dataDir, 'pg_hba.conf')}`);
     commands.push(`touch ${quotePath(dataDir, 'pg_ident.conf')}`);
   }
   if (owner !== null) {

@@ -11,17 +11,50 @@ import type { RequestParts } from '../parts.ts';
 import { listOpenRestores } from '../restore/open-restores.ts';
 import { getBackup } from './get-backup.ts';
 
+type Parts = Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>;
+/** Called in the transaction that deletes, with the backup locked. */
+type Check = (tx: CatalogSession, backup: Backup) => Promise<void>;
+
 /**
  * Marks a manual backup as `deleting` and leaves the rest to a job. Asking again is no error, and
- * begins anew a deletion whose job has failed. @throws not-found, conflict
+ * begins anew a deletion whose job has failed. So may an automated one be deleted that no policy
+ * will: its instance is gone, or its deletion has begun. @throws not-found, conflict
  */
 export async function requestBackupDeletion(
-  parts: Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>,
+  parts: Parts,
   projectId: ProjectId,
   id: BackupId,
 ): Promise<void> {
+  await deleteIf(parts, projectId, id, assertForUser);
+}
+
+/**
+ * The same for a backup that a policy made, and that a policy gives up. What `assertDue` throws
+ * keeps the backup. @throws as above
+ */
+export async function expireBackup(
+  parts: Parts,
+  projectId: ProjectId,
+  id: BackupId,
+  assertDue: Check = async () => undefined,
+): Promise<void> {
+  await deleteIf(parts, projectId, id, async (tx, backup) => {
+    if (backup.type === 'manual') {
+      throw new CairnError('bug', `backup ${backup.name} is manual: no policy may delete it`);
+    }
+    await assertDue(tx, backup);
+  });
+}
+
+async function deleteIf(
+  parts: Parts,
+  projectId: ProjectId,
+  id: BackupId,
+  check: Check,
+): Promise<void> {
   await parts.catalog.transaction(async (tx) => {
     const backup = await getBackup(tx, projectId, id);
+    await check(tx, backup);
     if (backup.state.status === 'deleting') {
       if (!(await isBeingDeleted(tx, backup))) await insertJob(tx, parts, backup);
       return;
@@ -41,13 +74,17 @@ async function isBeingDeleted(tx: CatalogSession, backup: Backup): Promise<boole
   );
 }
 
+async function assertForUser(tx: CatalogSession, backup: Backup): Promise<void> {
+  const { type, state, name, projectId, instanceId } = backup;
+  if (type === 'manual' || state.status === 'deleting') return;
+  if (!(await tx.instances.find(projectId, instanceId))) return;
+  throw new CairnError('conflict', `backup ${name} was made by schedule`, {
+    reason: 'backup-not-manual',
+    hint: 'scheduled backups go by retention',
+  });
+}
+
 async function assertDeletable(tx: CatalogSession, backup: Backup): Promise<void> {
-  if (backup.type !== 'manual') {
-    throw new CairnError('conflict', `backup ${backup.name} was made by schedule`, {
-      reason: 'backup-not-manual',
-      hint: 'scheduled backups go by retention',
-    });
-  }
   if (backup.state.status === 'building') {
     throw new CairnError('conflict', `backup ${backup.name} is still being made`, {
       reason: 'backup-building',

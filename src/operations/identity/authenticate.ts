@@ -1,18 +1,20 @@
-// Who is calling, and which project they may use. Checking a signature against the secret key is
+// Who is calling, and what they may do in a project. Checking a signature against the secret key is
 // the HTTP door's business: it depends on the bytes of the request.
 import { createHash } from 'node:crypto';
-import type { Catalog, Project, Token, User } from '../../catalog/catalog.ts';
+import type { Catalog, Token, User } from '../../catalog/catalog.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { ProjectId } from '../../model/ids.ts';
 import { parseProjectId } from '../../model/ids.ts';
+import type { Role } from '../../model/permission.ts';
 import type { Secret } from '../../model/secret.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { roleFrom } from './roles.ts';
 
-type IdentityParts = { readonly catalog: Catalog; readonly clock: Clock };
+type IdentityParts = { readonly catalog: Pick<Catalog, 'identity'>; readonly clock: Clock };
 
 /**
- * Access keys reach every project of the user's domain; tokens only the one that they were issued
- * for.
+ * Access keys reach every project that the user has a role in; tokens only the one that they were
+ * issued for.
  */
 export type Caller =
   | { readonly kind: 'token'; readonly user: User; readonly token: Token }
@@ -20,20 +22,31 @@ export type Caller =
 
 export type Signer = { readonly user: User; readonly secretKey: Secret };
 
+export type ProjectAccess = { readonly projectId: ProjectId; readonly role: Role };
+
 export function hashToken(text: Secret): string {
   return createHash('sha256').update(text.reveal()).digest('hex');
 }
 
 /** @throws unauthenticated, without a word on whether the token ever existed */
 export async function authenticateToken(
-  { catalog, clock }: IdentityParts,
+  parts: IdentityParts,
   text: Secret,
 ): Promise<Extract<Caller, { kind: 'token' }>> {
+  const found = await findToken(parts, text);
+  if (!found) throw new CairnError('unauthenticated', 'the token is unknown or has expired');
+  return { kind: 'token', ...found };
+}
+
+/** Null when the token is unknown or has expired. */
+export async function findToken(
+  { catalog, clock }: IdentityParts,
+  text: Secret,
+): Promise<{ readonly user: User; readonly token: Token } | null> {
   const token = await catalog.identity.findToken(hashToken(text));
-  if (!token || token.expiresAt.getTime() <= clock.now().getTime()) throw tokenError();
+  if (!token || token.expiresAt.getTime() <= clock.now().getTime()) return null;
   const user = await catalog.identity.findUser(token.userId);
-  if (!user) throw tokenError();
-  return { kind: 'token', user, token };
+  return user && { user, token };
 }
 
 /** Null when there is no such access key. */
@@ -51,33 +64,24 @@ export async function findSigner(
  * same
  */
 export async function authorizeProject(
-  { catalog }: Pick<IdentityParts, 'catalog'>,
+  parts: Pick<IdentityParts, 'catalog'>,
   caller: Caller,
   idText: string,
-): Promise<ProjectId> {
+): Promise<ProjectAccess> {
   const id = parseProjectId(idText);
-  const project = id && (await catalog.identity.findProject(id));
-  const allowed =
-    project &&
-    project.domainId === caller.user.domainId &&
-    (caller.kind === 'access-key' || caller.token.projectId === project.id);
-  if (!allowed) {
+  const isOutside = caller.kind === 'token' && caller.token.projectId !== id;
+  const { identity } = parts.catalog;
+  // At once: every request waits for the answers.
+  const [project, grants] = await Promise.all([
+    id && !isOutside ? identity.findProject(id) : null,
+    identity.listGrants(caller.user.id),
+  ]);
+  const isOwn = project?.domainId === caller.user.domainId;
+  const role = project && isOwn ? roleFrom(grants, project.id) : null;
+  if (!project || !role) {
     throw new CairnError('forbidden', 'the project of the path is not the one of the login', {
       reason: 'project-mismatch',
     });
   }
-  return project.id;
-}
-
-/** The projects that the caller may ask a token for. */
-export async function listOwnProjects(
-  { catalog }: Pick<IdentityParts, 'catalog'>,
-  { user }: Caller,
-): Promise<readonly Project[]> {
-  const projects = await catalog.identity.listProjects();
-  return projects.filter((project) => project.domainId === user.domainId);
-}
-
-function tokenError(): CairnError {
-  return new CairnError('unauthenticated', 'the token is unknown or has expired');
+  return { projectId: project.id, role };
 }

@@ -1,10 +1,11 @@
 import type { Catalog, Project, User } from '../../catalog/catalog.ts';
 import { newProjectId, newUserId } from '../../model/ids.ts';
-import { Secret } from '../../model/secret.ts';
+import type { Secret } from '../../model/secret.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
 import { idSource } from '../../platform/random.ts';
-import { hashPassword } from './passwords.ts';
+import { generateAccessKey } from './manage-access-keys.ts';
+import { generatePassword, hashPassword } from './passwords.ts';
 
 /** The setting that holds the name of the one domain. */
 export const domainNameSetting = 'identity.domain-name';
@@ -45,9 +46,7 @@ export async function bootstrapIdentity(
   if ((await parts.catalog.identity.listProjects()).length > 0) return null;
   const { random } = parts;
   const hex = idSource(random);
-  const password = new Secret(random.bytes(18).toString('base64url'));
-  const accessKey = random.hex(10).toUpperCase();
-  const secretKey = new Secret(random.hex(20));
+  const password = generatePassword(random);
   const domainId = hex();
   const project: Project = { id: newProjectId(hex), name: names.projectName, domainId };
   const user: User = {
@@ -56,7 +55,10 @@ export async function bootstrapIdentity(
     domainId,
     domainName: names.domainName,
     passwordHash: await hashPassword(password, random),
+    createdAt: parts.clock.now(),
   };
+  const key = generateAccessKey(random, user.id, user.createdAt);
+  const { accessKey, secretKey } = key;
   const { userName, domainName } = names;
   const credentials = { project, userName, domainName, password, accessKey, secretKey };
   const made = await parts.catalog.transaction(async (tx) => {
@@ -66,7 +68,8 @@ export async function bootstrapIdentity(
     await tx.settings.ensure(domainNameSetting, names.domainName);
     await tx.identity.insertProject(project);
     await tx.identity.insertUser(user);
-    await tx.identity.insertAccessKey({ accessKey, secretKey, userId: user.id });
+    await tx.identity.setGrant({ userId: user.id, projectId: null, role: 'owner' });
+    await tx.identity.insertAccessKey(key);
     await save(credentials);
     return true;
   });

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isErrorKind } from '../../model/errors.ts';
 import { Secret } from '../../model/secret.ts';
 import { systemRandom } from '../../platform/random.ts';
-import { checkNobody, hashPassword, isPassword } from './passwords.ts';
+import { HashQueue } from './hash-queue.ts';
+import {
+  assertStrongPassword,
+  checkNobody,
+  generatePassword,
+  hashPassword,
+  isPassword,
+} from './passwords.ts';
 
 test('a password is recognised by its hash, and only it', async () => {
   const stored = await hashPassword(new Secret('right'), systemRandom);
@@ -31,4 +39,53 @@ test('a hash of another cost is still understood', async () => {
 
 test('nobody has no password', async () => {
   assert.equal(await checkNobody(new Secret('any')), false);
+});
+
+test('a password must be long, varied, and not the name', () => {
+  const check = (text: string, name = 'anna') => assertStrongPassword(new Secret(text), name);
+  for (const text of [
+    'four words are fine',
+    'äöüß-ひらがな-123456',
+    generatePassword(systemRandom).reveal(),
+  ]) {
+    check(text);
+  }
+  check('anything-goes-here', 'g');
+  for (const text of [
+    '',
+    'elevenchars',
+    'aaaaaaaaaaaaaaaa',
+    'my name is ANNA',
+    'x1y2z3'.repeat(22),
+  ]) {
+    assert.throws(
+      () => check(text),
+      (error) => isErrorKind(error, 'invalid'),
+      text,
+    );
+  }
+});
+
+test('hashes run two at a time, and a queue that is full says so', async () => {
+  const queue = new HashQueue();
+  const gates = Array.from({ length: 42 }, () => Promise.withResolvers<void>());
+  let running = 0;
+  let most = 0;
+  const results = gates.map((gate) =>
+    queue.run(async () => {
+      most = Math.max(most, ++running);
+      await gate.promise;
+      running--;
+    }),
+  );
+  await assert.rejects(
+    queue.run(async () => undefined),
+    (error) => isErrorKind(error, 'conflict') && error.reason === 'logins-saturated',
+  );
+  for (const gate of gates) gate.resolve();
+  await Promise.all(results);
+  assert.equal(most, 2);
+  const failed = queue.run(async () => await Promise.reject(new Error('no')));
+  await assert.rejects(failed, /no/);
+  assert.equal(await queue.run(async () => 'again'), 'again');
 });

@@ -2,8 +2,10 @@
 // old hashes.
 import { scrypt, timingSafeEqual } from 'node:crypto';
 import { assert } from '../../model/assert.ts';
-import type { Secret } from '../../model/secret.ts';
+import { CairnError } from '../../model/errors.ts';
+import { Secret } from '../../model/secret.ts';
 import type { Random } from '../../platform/random.ts';
+import { HashQueue } from './hash-queue.ts';
 
 type Cost = { readonly N: number; readonly r: number; readonly p: number };
 
@@ -11,7 +13,39 @@ type Cost = { readonly N: number; readonly r: number; readonly p: number };
 const cost: Cost = { N: 32_768, r: 8, p: 1 };
 const hashBytes = 32;
 const saltBytes = 16;
-const passwordCharactersMax = 1024;
+/** What is hashed at most: a password of a megabyte is an attack. */
+const hashedCharactersMax = 1024;
+const passwordCharactersMax = 128;
+const passwordCharactersMin = 12;
+const differentCharactersMin = 6;
+/** A shorter name is in a good password by chance. */
+const tellingNameMin = 4;
+
+/** Memory and threads are the process's, so there is one queue in it. */
+const queue = new HashQueue();
+
+/** Long enough to be no word, and not the name again. @throws invalid */
+export function assertStrongPassword(password: Secret, userName: string): void {
+  const text = password.reveal();
+  const characters = [...text];
+  const isStrong =
+    characters.length >= passwordCharactersMin &&
+    characters.length <= passwordCharactersMax &&
+    new Set(characters).size >= differentCharactersMin &&
+    (userName.length < tellingNameMin || !text.toLowerCase().includes(userName.toLowerCase()));
+  if (isStrong) return;
+  throw new CairnError('invalid', 'the password is too weak or too long', {
+    reason: 'password-weak',
+    hint:
+      `use ${passwordCharactersMin} to ${passwordCharactersMax} characters, ` +
+      `${differentCharactersMin} of them different, without the name of the user`,
+  });
+}
+
+/** For a user who did not bring one. */
+export function generatePassword(random: Random): Secret {
+  return new Secret(random.bytes(18).toString('base64url'));
+}
 
 export async function hashPassword(password: Secret, random: Random): Promise<string> {
   const salt = random.bytes(saltBytes);
@@ -39,9 +73,13 @@ export async function checkNobody(password: Secret): Promise<false> {
 }
 
 function derive(password: Secret, salt: Buffer, { N, r, p }: Cost): Promise<Buffer> {
-  const text = password.reveal().slice(0, passwordCharactersMax);
+  const text = password.reveal().slice(0, hashedCharactersMax);
   const options = { N, r, p, maxmem: 256 * N * r };
-  return new Promise((resolve, reject) => {
-    scrypt(text, salt, hashBytes, options, (error, key) => (error ? reject(error) : resolve(key)));
-  });
+  const work = () =>
+    new Promise<Buffer>((resolve, reject) => {
+      scrypt(text, salt, hashBytes, options, (error, key) =>
+        error ? reject(error) : resolve(key),
+      );
+    });
+  return queue.run(work);
 }

@@ -9,7 +9,10 @@ import { defaultPool } from '../../model/instance.ts';
 import { isName, isShortName } from '../../model/names.ts';
 import { idSource } from '../../platform/random.ts';
 import type { RequestParts } from '../parts.ts';
+import { emptyPolicy } from '../policy/get-policy.ts';
+import { limitPolicy } from '../policy/policy-rules.ts';
 import { checkConnection } from './check-connection.ts';
+import { assertQuota } from './instance-quota.ts';
 import type { ServerAddress } from './server-address.ts';
 import { resolveServer } from './server-address.ts';
 
@@ -32,7 +35,7 @@ export type RegisterResult =
       readonly findings: readonly Finding[];
     };
 
-/** @throws invalid (name, address), conflict (name taken) */
+/** With the policy that new instances get. @throws invalid, conflict (name taken, quota reached) */
 export async function registerInstance(
   parts: RequestParts,
   request: RegisterRequest,
@@ -59,7 +62,13 @@ export async function registerInstance(
     updatedAt: now,
   };
   await insertNamed(request.name, () =>
-    parts.catalog.transaction((tx) => tx.instances.insert(instance)),
+    parts.catalog.transaction(async (tx) => {
+      await assertQuota(tx, parts, request.projectId);
+      await tx.instances.insert(instance);
+      const none = emptyPolicy(request.projectId, instance.id, now);
+      const policy = limitPolicy(parts.defaultPolicy, instance.engine);
+      await tx.policies.put({ ...none, policy });
+    }),
   );
   parts.log.info({ instanceId: instance.id, engine: instance.engine }, 'instance registered');
   return { outcome: 'registered', instance, findings: check.findings };

@@ -1,14 +1,17 @@
 import { join } from 'node:path';
 import type { JobContext } from '../../jobs/job-kind.ts';
 import type { Job } from '../../model/job.ts';
+import { deleteAutomatedBackups } from '../backup/delete-automated.ts';
 import { parseRemoveInstancePayload } from '../job-payloads.ts';
 import { driverFor } from '../parts.ts';
+import { listOtherHomes } from '../restore/other-homes.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import { removeServer } from './remove-server.ts';
 
 /**
  * Removes an instance from the catalog. A server that Cairn started after a restore is stopped and
- * its folder removed; a server of the user's is left alone. Manual backups stay.
+ * its folder removed; a server of the user's is left alone. Its automated backups go, manual ones
+ * stay.
  */
 export async function runRemoval(job: Job, context: JobContext, parts: WorkerParts): Promise<void> {
   const { instanceId } = parseRemoveInstancePayload(job.payload);
@@ -18,6 +21,16 @@ export async function runRemoval(job: Job, context: JobContext, parts: WorkerPar
   // Its own folder exists for a restored server only, also for one whose restore failed.
   const driver = driverFor(parts.engines, instance.engine);
   const homeDir = instance.managed?.homeDir ?? join(parts.serversDir, instance.id);
-  await removeServer(driver, homeDir, context);
-  await context.commit((tx) => tx.instances.delete(instance.id));
+  const { serversDir } = parts;
+  const homes = { serversDir, instanceId, currentHomeDir: homeDir, replacedHomeDir: homeDir };
+  for (const home of [homeDir, ...(await listOtherHomes(homes))]) {
+    await removeServer(driver, home, context);
+  }
+  // Before the commit: an attempt that dies in between finds them again as long as it is there.
+  await deleteAutomatedBackups({ ...parts, log: context.log }, job.projectId, instance.id);
+  await context.commit(async (tx) => {
+    await tx.tags.deleteAll(instance.id);
+    await tx.policies.delete(instance.id);
+    await tx.instances.delete(instance.id);
+  });
 }

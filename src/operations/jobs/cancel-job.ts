@@ -1,3 +1,4 @@
+import type { CatalogSession } from '../../catalog/catalog.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { JobId, ProjectId } from '../../model/ids.ts';
 import type { Job } from '../../model/job.ts';
@@ -21,16 +22,19 @@ export async function cancelJob(
     const before = await getJob(tx, projectId, id);
     if (before.status === 'cancelled') return before;
     assertCancellable(before);
-    const at = parts.clock.now();
-    const { ended } = await tx.jobs.requestCancel(id, at);
-    if (ended) {
-      const error = { kind: 'cancelled', message: 'cancelled before it ran', hint: null } as const;
-      await recordFailure(before, error, tx, at);
-    }
+    await cancelWithin(tx, before, parts.clock.now());
     return await getJob(tx, projectId, id);
   });
   parts.log.info({ jobId: id, status: job.status }, 'cancel accepted');
   return job;
+}
+
+/** The same inside a transaction that does more, for a job that is known to be cancellable. */
+export async function cancelWithin(tx: CatalogSession, job: Job, at: Date): Promise<void> {
+  const { ended } = await tx.jobs.requestCancel(job.id, at);
+  if (!ended) return;
+  const error = { kind: 'cancelled', message: 'cancelled before it ran', hint: null } as const;
+  await recordFailure(job, error, tx, at);
 }
 
 function assertCancellable(job: Job): void {

@@ -2,6 +2,7 @@ import type { CatalogSession } from '../../catalog/catalog.ts';
 import type { RecordedError } from '../../model/errors.ts';
 import type { Job } from '../../model/job.ts';
 import { jobKinds, parseBackupPayload, parseRestorePayload } from '../job-payloads.ts';
+import { recordFailedRestoreInPlace } from '../restore/record-failed-restore.ts';
 
 /**
  * Marks what a job was about when the job ended without success: called in the transaction that
@@ -29,6 +30,8 @@ export async function recordFailure(
       await tx.instances.setState(targetInstanceId, { status: 'create-failed', reason }, at);
       return;
     }
+    case jobKinds.restoreInPlace:
+      return await recordFailedRestoreInPlace(job, reason, tx, at);
     default:
       // A deletion or a removal that failed leaves its object as it is, to be asked for again.
       return;

@@ -1,15 +1,14 @@
 import { join } from 'node:path';
 import type { JobContext } from '../../jobs/job-kind.ts';
-import type { Backup } from '../../model/backup.ts';
-import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
-import type { Connection, Instance } from '../../model/instance.ts';
+import type { Instance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
-import type { RepositoryReader } from '../../repository/repository.ts';
 import { removeServer } from '../instances/remove-server.ts';
 import { parseRestorePayload } from '../job-payloads.ts';
 import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
+import { backUpRestored } from './back-up-restored.ts';
+import { findSourceConnection, openBackup } from './open-backup.ts';
 
 /**
  * Restores a backup to a new running instance. Everything is read and checked before a server
@@ -33,7 +32,7 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
   await removeServer(driver, homeDir, context);
   const started = await driver.startRestored({
     ...{ source, homeDir, port: payload.port, signal, log },
-    sourceConnection: await findSourceConnection(job, payload, parts),
+    sourceConnection: await findSourceConnection(job, payload.sourceInstanceId, parts),
     onProgress: (phase, doneBytes, totalBytes) =>
       context.progress({ phase, doneBytes, totalBytes }),
   });
@@ -51,20 +50,7 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
     }
     throw error;
   }
-}
-
-/** The catalog calls it completed: without its manifest it is not unknown but lost. */
-async function openBackup(
-  { instanceId, id }: Backup,
-  { signal }: JobContext,
-  { repository }: WorkerParts,
-): Promise<RepositoryReader> {
-  try {
-    return await repository.openReader(instanceId, id, signal);
-  } catch (cause) {
-    if (!isErrorKind(cause, 'not-found')) throw cause;
-    throw new CairnError('repository-damaged', `backup ${id} is lost: ${cause.message}`, { cause });
-  }
+  await backUpRestored(target, context, parts);
 }
 
 /**
@@ -85,19 +71,4 @@ async function isTakenOver(
   } catch {
     return true;
   }
-}
-
-/**
- * The roles of the backup are those of the source. When it is gone, the engine's usual superuser
- * stands in.
- */
-async function findSourceConnection(
-  job: Job,
-  { sourceInstanceId }: ReturnType<typeof parseRestorePayload>,
-  { catalog }: WorkerParts,
-): Promise<Connection> {
-  const source = await catalog.instances.find(job.projectId, sourceInstanceId);
-  const unknown = { host: '127.0.0.1', port: 0, tls: 'disable', tlsCaPem: null } as const;
-  const superuser = { user: 'postgres', database: 'postgres', password: null };
-  return source?.connection ?? { ...unknown, ...superuser };
 }

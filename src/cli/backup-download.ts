@@ -1,0 +1,82 @@
+import { stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { BackupFilesWire } from '../api/schema/download.ts';
+import { CairnError } from '../model/errors.ts';
+import { formatBytes, formatDuration } from '../model/units.ts';
+import { fetchFile } from './fetch-file.ts';
+import type { CommonOptions } from './options.ts';
+import { openService, withCommon } from './options.ts';
+import type { Output } from './output.ts';
+import type { Program } from './program.ts';
+import type { ServiceClient } from './service-client.ts';
+
+type DownloadOptions = CommonOptions & { readonly to?: string };
+type WireFile = BackupFilesWire['files'][number];
+
+export function addBackupDownload(group: Command, program: Program, output: Output): void {
+  withCommon(group.command('download').description('fetch a backup as one .tar.zst'))
+    .argument('<id>')
+    .option('--to <FILE>', 'a new file, or a folder (default: the name of the backup, here)')
+    .action(async (id: string, options: DownloadOptions) => {
+      const service = await openService(options, program);
+      const targetPath = await chooseTarget(await findFile(service, id), options.to ?? '.');
+      const beganMs = program.clock.monotonicMs();
+      const progress = output.progress();
+      try {
+        const { sizeBytes } = await fetchFile({
+          targetPath,
+          findLink: async () => (await findFile(service, id)).download_link,
+          onProgress: (doneBytes, totalBytes) => {
+            const seconds = Math.max(0.001, (program.clock.monotonicMs() - beganMs) / 1000);
+            progress.update('fetching', doneBytes, totalBytes, doneBytes / seconds);
+          },
+          clock: program.clock,
+        });
+        progress.stop();
+        if (options.json) return output.json({ file: targetPath, size_bytes: sizeBytes });
+        const span = formatDuration(program.clock.monotonicMs() - beganMs);
+        output.print(`fetched ${formatBytes(sizeBytes)} to ${targetPath} in ${span}\n`);
+        output.print(explainUnpacking(targetPath));
+      } finally {
+        progress.stop();
+      }
+    });
+}
+
+async function findFile(service: ServiceClient, id: string): Promise<WireFile> {
+  const path = `/backup-files?backup_id=${encodeURIComponent(id)}`;
+  const [file] = (await service.rds<BackupFilesWire>('GET', path)).files;
+  if (file) return file;
+  throw new CairnError('not-found', `backup ${id} has no file`);
+}
+
+/** @throws invalid when the file is there already */
+async function chooseTarget(file: WireFile, wanted: string): Promise<string> {
+  const path = resolve(wanted);
+  const found = await findKind(path);
+  // The service is another machine: its name for the file must not lead out of the folder.
+  const target = found === 'folder' ? join(path, basename(file.name)) : path;
+  if (found !== null && (found === 'file' || (await findKind(target)) !== null)) {
+    throw new CairnError('invalid', `${target} exists already`, {
+      hint: 'name another file with --to',
+    });
+  }
+  return target;
+}
+
+async function findKind(path: string): Promise<'file' | 'folder' | null> {
+  return await stat(path).then(
+    (found) => (found.isDirectory() ? 'folder' : 'file'),
+    () => null,
+  );
+}
+
+function explainUnpacking(path: string): string {
+  const quoted = `'${path.replaceAll("'", "'\\''")}'`;
+  return (
+    'unpack it into a folder of its own, as the user that shall own the server:\n' +
+    `  mkdir -m 700 restored && zstd -dc ${quoted} | tar -xp -C restored -f -\n` +
+    'then restored/START.txt says how to start a server on it\n'
+  );
+}

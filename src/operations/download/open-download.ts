@@ -1,0 +1,87 @@
+// A backup opened as the file that is downloaded. Its length is known before a page is read, and
+// any span of it can be read without what lies before.
+import type { Backup } from '../../model/backup.ts';
+import { CairnError, isErrorKind } from '../../model/errors.ts';
+import type { BackupId, ProjectId } from '../../model/ids.ts';
+import { version } from '../../model/version.ts';
+import type { Span } from '../../platform/raw-zstd.ts';
+import { framedLength, readFramed } from '../../platform/raw-zstd.ts';
+import type { RepositoryReader } from '../../repository/repository.ts';
+import { getBackup } from '../backup/get-backup.ts';
+import { driverFor } from '../parts.ts';
+import { planArchiveStream, readArchive } from './archive-stream.ts';
+import type { DownloadParts } from './download-parts.ts';
+
+export type Download = {
+  readonly fileName: string;
+  readonly sizeBytes: number;
+  /** Names the bytes: equal tags, equal files. */
+  readonly tag: string;
+  /**
+   * The bytes of the span in order, every page authenticated before it is handed out. @throws
+   * repository-damaged, storage-unavailable: what was handed out is right but not all
+   */
+  read(span: Span, signal: AbortSignal): AsyncGenerator<Uint8Array>;
+};
+
+/** @throws not-found (also when it is being deleted), invalid (never completed) */
+export async function openDownload(
+  parts: DownloadParts,
+  request: { readonly projectId: ProjectId; readonly backupId: BackupId },
+  signal: AbortSignal,
+): Promise<Download> {
+  const backup = await getBackup(parts.catalog, request.projectId, request.backupId);
+  if (backup.state.status === 'deleting') throw backupGone(backup);
+  assertCompleted(backup);
+  const reader = await openReader(parts, backup, signal);
+  const layout = driverFor(parts.engines, backup.engine).archiveLayout(reader);
+  const archive = planArchiveStream(layout, backup.state.endedAt);
+  const sizeBytes = framedLength(archive.sizeBytes);
+  return {
+    fileName: fileNameOf(backup),
+    sizeBytes,
+    // Another version of Cairn may lay the same backup out differently.
+    tag: `${backup.id}-${version}-${sizeBytes}`,
+    read: (span, readSignal) =>
+      readFramed(archive.sizeBytes, span, (inside) =>
+        readArchive(archive, inside, (pieces) => reader.stream(pieces, readSignal)),
+      ),
+  };
+}
+
+type CompletedBackup = Backup & { readonly state: { readonly status: 'completed' } };
+
+export function assertCompleted(backup: Backup): asserts backup is CompletedBackup {
+  const { status } = backup.state;
+  if (status === 'completed') return;
+  throw new CairnError('invalid', `backup ${backup.name} is ${status}`, {
+    reason: 'backup-not-completed',
+    hint: 'only a completed backup can be downloaded',
+  });
+}
+
+/** Names of automated backups may hold what a file name or a header must not. */
+export function fileNameOf({ name }: Pick<Backup, 'name'>): string {
+  return `${name.replaceAll(/[^A-Za-z0-9._-]/g, '_')}.tar.zst`;
+}
+
+async function openReader(
+  { downloads, catalog }: DownloadParts,
+  backup: Backup,
+  signal: AbortSignal,
+): Promise<RepositoryReader> {
+  try {
+    return await downloads.repository.openReader(backup.instanceId, backup.id, signal);
+  } catch (cause) {
+    if (!isErrorKind(cause, 'not-found')) throw cause;
+    // The manifest is the first to go in a deletion; where none runs, the backup is lost.
+    const now = await catalog.backups.find(backup.projectId, backup.id);
+    if (now?.state.status !== 'completed') throw backupGone(backup);
+    const text = `backup ${backup.id} is lost: ${cause.message}`;
+    throw new CairnError('repository-damaged', text, { cause });
+  }
+}
+
+function backupGone({ id }: Backup): CairnError {
+  return new CairnError('not-found', `backup ${id} does not exist`, { reason: 'backup-unknown' });
+}

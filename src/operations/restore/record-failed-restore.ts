@@ -1,0 +1,25 @@
+import type { CatalogSession } from '../../catalog/catalog.ts';
+import type { Job } from '../../model/job.ts';
+import { parseRestoreInPlacePayload } from '../job-payloads.ts';
+
+/**
+ * What becomes of the target of a restore over it that did not succeed. While a copy is being made
+ * the old server goes on as it is. One that was stopped is started again by the attempt itself;
+ * when no attempt lived to do that, nobody knows what runs, and saying `active` would be a guess.
+ */
+export async function recordFailedRestoreInPlace(
+  { projectId, payload }: Pick<Job, 'projectId' | 'payload'>,
+  reason: string,
+  tx: CatalogSession,
+  at: Date,
+): Promise<void> {
+  const { targetInstanceId, replacedHomeDir } = parseRestoreInPlacePayload(payload);
+  const target = await tx.instances.find(projectId, targetInstanceId);
+  if (target?.state.status === 'restoring') {
+    await tx.instances.setState(target.id, { status: 'active' }, at);
+  }
+  if (target?.state.status === 'switching') {
+    const kept = `${reason}; the data that was there is kept in ${replacedHomeDir}`;
+    await tx.instances.setState(target.id, { status: 'failed', reason: kept }, at);
+  }
+}

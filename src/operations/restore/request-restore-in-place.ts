@@ -1,0 +1,104 @@
+// Restoring over an instance: accepted only where Cairn started the server, since only there it can
+// stop it, put another data folder in its place and start the old one again if that fails.
+import type { CatalogSession } from '../../catalog/catalog.ts';
+import { CairnError } from '../../model/errors.ts';
+import type { BackupId, InstanceId, JobId } from '../../model/ids.ts';
+import { newJobId } from '../../model/ids.ts';
+import type { Instance, ManagedServer } from '../../model/instance.ts';
+import { majorVersion } from '../../model/server-version.ts';
+import { idSource } from '../../platform/random.ts';
+import { getBackup } from '../backup/get-backup.ts';
+import { getInstance } from '../instances/get-instance.ts';
+import type { RestoreInPlacePayload } from '../job-payloads.ts';
+import { jobAttemptsMax, jobKinds } from '../job-payloads.ts';
+import type { RequestParts } from '../parts.ts';
+import type { RestoreSource } from './restore-point.ts';
+import { assertRestorable, assertSameServer, resolvePoint } from './restore-point.ts';
+
+/** The target may be the source itself. */
+export type InPlaceRequest = RestoreSource & { readonly targetInstanceId: InstanceId };
+
+/** The target is `restoring` from now on. @throws invalid, not-found, conflict */
+export async function requestRestoreInPlace(
+  parts: RequestParts,
+  request: InPlaceRequest,
+): Promise<{ readonly jobId: JobId }> {
+  const backupId = await resolvePoint(parts.catalog, request);
+  const jobId = newJobId(idSource(parts.random));
+  await parts.catalog.transaction((tx) => accept(tx, parts, request, { backupId, jobId }));
+  const { targetInstanceId: instanceId } = request;
+  parts.log.info({ instanceId, backupId, jobId }, 'restore in place accepted');
+  return { jobId };
+}
+
+async function accept(
+  tx: CatalogSession,
+  parts: RequestParts,
+  request: InPlaceRequest,
+  { backupId, jobId }: { readonly backupId: BackupId; readonly jobId: JobId },
+): Promise<void> {
+  const { projectId } = request;
+  const backup = await getBackup(tx, projectId, backupId);
+  assertRestorable(parts, backup, request);
+  const target = await getInstance(tx, projectId, request.targetInstanceId);
+  const { engine, serverVersion } = target;
+  const version = serverVersion === null ? null : majorVersion(engine, serverVersion);
+  assertSameServer(backup, { engine, version });
+  const managed = requireManaged(target);
+  await assertFree(tx, target);
+  const createdAt = parts.clock.now();
+  const payload: RestoreInPlacePayload = {
+    backupId,
+    sourceInstanceId: backup.instanceId,
+    targetInstanceId: target.id,
+    replacedHomeDir: managed.homeDir,
+  };
+  await tx.instances.setState(target.id, { status: 'restoring' }, createdAt);
+  await tx.jobs.insert({
+    ...{ id: jobId, projectId, payload, createdAt },
+    kind: jobKinds.restoreInPlace,
+    pool: target.pool,
+    instanceId: target.id,
+    instanceName: target.name,
+    attemptsMax: jobAttemptsMax[jobKinds.restoreInPlace],
+  });
+}
+
+function requireManaged(target: Instance): ManagedServer {
+  if (target.state.status === 'building') throw notActiveError(target, 'building');
+  if (target.managed && target.connection) return target.managed;
+  throw new CairnError(
+    'invalid',
+    `the server of instance ${target.name} was not started by Cairn, which cannot stop it`,
+    {
+      reason: 'restore-in-place-not-offered',
+      hint: 'restore to a new instance and let the clients switch over to it',
+    },
+  );
+}
+
+async function assertFree(tx: CatalogSession, target: Instance): Promise<void> {
+  const { status } = target.state;
+  const open = await tx.jobs.listOpen(target.id);
+  const isOpen = (kind: string): boolean => open.some((job) => job.kind === kind);
+  if (isOpen(jobKinds.removeInstance)) throw notActiveError(target, 'being removed');
+  if (isOpen(jobKinds.backup)) throw busyError(target, 'a backup');
+  if (status === 'restoring' || status === 'switching' || isOpen(jobKinds.restoreInPlace)) {
+    throw busyError(target, 'a restore');
+  }
+  // One that failed has lost nothing by being tried again.
+  if (status !== 'active' && status !== 'failed') throw notActiveError(target, status);
+}
+
+function notActiveError({ name }: Instance, word: string): CairnError {
+  return new CairnError('conflict', `instance ${name} is ${word}, not active`, {
+    reason: 'instance-not-active',
+  });
+}
+
+function busyError({ name }: Instance, what: string): CairnError {
+  return new CairnError('conflict', `${what} is running on instance ${name}`, {
+    reason: 'instance-busy',
+    hint: 'wait until its job has ended, or cancel it',
+  });
+}

@@ -1,0 +1,34 @@
+import type { Backup } from '../../model/backup.ts';
+import type { BackupId } from '../../model/ids.ts';
+
+const dayMs = 24 * 60 * 60_000;
+
+export type RetentionInput = {
+  readonly keepDays: number;
+  readonly now: Date;
+  /** The newest completed full backup of the instance, manual or automated. */
+  readonly newestCompleted: Pick<Backup, 'id'> | null;
+  readonly backups: readonly Pick<Backup, 'id' | 'type' | 'state' | 'startedAt'>[];
+};
+
+/**
+ * Which backups have outlived their days: automated ones that ended, well or not, more than
+ * `keepDays` ago. Never a manual one, never one that is not finished, and never the newest completed
+ * one: what is left when backups stop coming must still restore. Oldest first.
+ */
+export function planRetention(input: RetentionInput): readonly BackupId[] {
+  const cutoff = cutoffOf(input);
+  return input.backups
+    .filter(({ id, type, state }) => {
+      if (type !== 'auto' || id === input.newestCompleted?.id) return false;
+      const hasEnded = state.status === 'completed' || state.status === 'failed';
+      return hasEnded && state.endedAt < cutoff;
+    })
+    .toSorted((a, b) => a.startedAt.getTime() - b.startedAt.getTime())
+    .map(({ id }) => id);
+}
+
+/** What ended before has expired. */
+export function cutoffOf({ keepDays, now }: Pick<RetentionInput, 'keepDays' | 'now'>): Date {
+  return new Date(now.getTime() - keepDays * dayMs);
+}

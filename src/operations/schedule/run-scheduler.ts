@@ -1,0 +1,57 @@
+// The clockwork of `serve`: asks for the backups that are due and expires those that are too old.
+// Every replica runs one; they need not know of each other.
+import type { PolicyRecord } from '../../catalog/catalog.ts';
+import { forgetOldJobs } from '../jobs/forget-jobs.ts';
+import type { RequestParts } from '../parts.ts';
+import { applyRetention } from './apply-retention.ts';
+import { applySchedule } from './apply-schedule.ts';
+import { resumeDeletions } from './resume-deletions.ts';
+
+type Parts = Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>;
+
+const tickMs = 15_000;
+const tidyMs = 5 * 60_000;
+const pageLimit = 200;
+
+/** Runs until the signal fires. What fails is logged and tried again at the next tick. */
+export async function runScheduler(parts: Parts, signal: AbortSignal): Promise<void> {
+  const { clock, log } = parts;
+  let tidiedMs = Number.NEGATIVE_INFINITY;
+  while (!signal.aborted) {
+    const isTimeToTidy = clock.monotonicMs() - tidiedMs >= tidyMs;
+    if (isTimeToTidy) tidiedMs = clock.monotonicMs();
+    try {
+      await runSchedulerOnce(parts, { tidy: isTimeToTidy, signal });
+    } catch (error) {
+      log.error({ err: error }, 'the scheduler could not do its round');
+    }
+    await clock.sleep(tickMs, signal).catch(() => undefined);
+  }
+}
+
+/** One round over all policies; one that fails does not keep the others from theirs. */
+export async function runSchedulerOnce(
+  parts: Parts,
+  { tidy, signal }: { readonly tidy: boolean; readonly signal: AbortSignal },
+): Promise<void> {
+  const { catalog, clock, log } = parts;
+  for (let offset = 0; !signal.aborted; offset += pageLimit) {
+    const records = await catalog.policies.listActive({ offset, limit: pageLimit });
+    for (const record of records) {
+      if (signal.aborted) return;
+      await applyPolicy(parts, record, tidy).catch((error: unknown) => {
+        log.error({ err: error, instanceId: record.instanceId }, 'a backup policy failed');
+      });
+    }
+    if (records.length < pageLimit) break;
+  }
+  if (!tidy || signal.aborted) return;
+  await forgetOldJobs(catalog, clock.now());
+}
+
+async function applyPolicy(parts: Parts, record: PolicyRecord, tidy: boolean): Promise<void> {
+  await applySchedule(parts, record);
+  if (!tidy) return;
+  await applyRetention(parts, record);
+  await resumeDeletions(parts, record);
+}
