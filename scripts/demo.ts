@@ -111,6 +111,8 @@ async function startService(dataDir: string): Promise<ChildProcess> {
       detached: true,
       env: {
         ...process.env,
+        // Every step is shown: nothing happens by itself, whatever the hour.
+        CAIRN_DEFAULT_KEEP_DAYS: '0',
         CAIRN_LOG_LEVEL: process.env['CAIRN_LOG_LEVEL'] ?? 'error',
         CAIRN_POSTGRESQL_BIN_DIRS: await findBinDir('18'),
       },

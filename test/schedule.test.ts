@@ -4,6 +4,7 @@ import { freshPostgresOpener, openFreshSqlite } from './fixtures/catalogs.ts';
 import type { TestServer } from './fixtures/postgres-server.ts';
 import { startPostgres } from './fixtures/postgres-server.ts';
 import { policySuite } from './suites/policy-suite.ts';
+import { retentionSuite } from './suites/retention-suite.ts';
 import { scheduleSuite } from './suites/schedule-suite.ts';
 
 let started: TestServer | null = null;
@@ -17,7 +18,7 @@ after(async () => {
 const openFreshPostgres = freshPostgresOpener(
   () => started ?? assert.fail('the server did not start'),
 );
-for (const suite of [policySuite, scheduleSuite]) {
+for (const suite of [policySuite, scheduleSuite, retentionSuite]) {
   suite('sqlite', openFreshSqlite);
   suite('postgresql', openFreshPostgres);
 }

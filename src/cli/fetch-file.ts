@@ -3,7 +3,7 @@
 // bytes of the same file are ever put together, in this command or in the next, and none that a
 // power failure took.
 import type { FileHandle } from 'node:fs/promises';
-import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CairnError, isErrorKind } from '../model/errors.ts';
 import { MiB } from '../model/units.ts';
@@ -61,7 +61,9 @@ async function fetchRest(partPath: string, { findLink, onProgress }: FetchReques
   const headers = { Range: `bytes=${kept.bytes}-`, 'If-Range': kept.tag };
   const response = await fetch(link, kept.bytes > 0 ? { headers } : {});
   // Nothing is left to fetch: an earlier attempt ended right before its own end.
-  if (response.status === 416 && totalOf(response) === kept.bytes) return;
+  if (response.status === 416 && totalOf(response) === kept.bytes) {
+    return await truncate(partPath, kept.bytes);
+  }
   if (!response.ok || !response.body) throw await readRefusal(response);
   const isRest = response.status === 206;
   const startBytes = isRest ? kept.bytes : 0;

@@ -103,7 +103,8 @@ function encodeUstar(entry: TarEntry, typeFlag: string): Buffer {
   writeOctal(block, 337, 8, 0);
   // The sum is made with blanks in its own place.
   block.fill(0x20, 148, 156);
-  const sum = block.reduce((total, byte) => total + byte, 0);
+  let sum = 0;
+  for (const byte of block) sum += byte;
   block.write(`${sum.toString(8).padStart(6, '0')}\u0000 `, 148, 'latin1');
   return block;
 }

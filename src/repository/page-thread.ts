@@ -27,7 +27,7 @@ function perform(request: ThreadRequest): { reply: ThreadReply; transfer: ArrayB
     }
     case 'take': {
       const taken = takePages(Buffer.from(task.sealed), task, task.takes);
-      return { reply: { id, result: { kind: task.kind, taken } }, transfer: [taken] };
+      return { reply: { id, result: { kind: task.kind, taken } }, transfer: [taken.buffer] };
     }
     case 'write': {
       writePages(Buffer.from(task.sealed), task, task.writes);

@@ -88,24 +88,31 @@ export function writePages(sealed: Buffer, object: FramePlace, writes: readonly 
   }
 }
 
+/** Bytes of a frame: all of them, or only what was asked for, one take after another. */
+export type TakenPages = { readonly buffer: ArrayBuffer; readonly isWhole: boolean };
+
 /**
- * Unseals a frame, compares the digest of every page that is taken from it, and answers what was
- * taken, one after another, in memory of its own. @throws repository-damaged naming the object
+ * Unseals a frame and compares the digest of every page that is taken from it. Where the takes are
+ * most of the frame they come without another copy. @throws repository-damaged naming the object
  */
 export function takePages(
   sealed: Buffer,
   object: FramePlace,
   takes: readonly PageTake[],
-): ArrayBuffer {
+): TakenPages {
   const raw = unsealFrame(sealed, object);
-  const taken = new Uint8Array(takes.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0));
+  for (const take of takes) checkPages(raw, take, object);
+  const takenBytes = takes.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  const { buffer } = raw;
+  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === raw.byteLength;
+  if (isOwn && takenBytes * 2 >= raw.byteLength) return { buffer, isWhole: true };
+  const taken = new Uint8Array(takenBytes);
   let done = 0;
-  for (const take of takes) {
-    checkPages(raw, take, object);
-    taken.set(raw.subarray(take.offsetBytes, take.offsetBytes + take.lengthBytes), done);
-    done += take.lengthBytes;
+  for (const { offsetBytes, lengthBytes } of takes) {
+    taken.set(raw.subarray(offsetBytes, offsetBytes + lengthBytes), done);
+    done += lengthBytes;
   }
-  return taken.buffer;
+  return { buffer: taken.buffer, isWhole: false };
 }
 
 function checkPages(raw: Buffer, take: PageTake, { name, frame }: FramePlace): void {

@@ -107,8 +107,8 @@ export interface RepositoryReader {
   /**
    * The bytes of many pieces, one piece after another in the order given, without what lies before
    * them in their files; every page authenticated and compared with its digest before a byte of it
-   * is handed out. No chunk holds bytes of two pieces. Reads ahead by one window of about 8 MiB; who
-   * stops asking stops the reading. @throws not-found, repository-damaged naming the object
+   * is handed out. No chunk holds bytes of two pieces. Reads ahead by one window of about 8 MiB;
+   * who stops asking stops the reading. @throws not-found, repository-damaged naming the object
    */
   stream(pieces: Iterable<FilePiece>, signal: AbortSignal): AsyncGenerator<Uint8Array>;
   /**

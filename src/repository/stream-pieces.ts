@@ -1,7 +1,7 @@
 // Reads pieces of files in order, for who sends them on. A window of runs is planned at once, so
 // that a frame is unsealed once for all that the window takes from it, however the pages of
 // several backups are mixed; threads unseal and compare. While one window is handed out the next
-// is read, and no more: two windows are all the memory that a reader needs.
+// is read, and no more: a reader needs the memory of two windows, four when pages are very mixed.
 import { MiB } from '../model/units.ts';
 import { runBounded } from '../platform/bounded.ts';
 import { damaged } from './format.ts';
@@ -14,6 +14,9 @@ import { cutHoles, fitsFile, groupByFrame, partsOf, planRuns } from './stream-pl
 import type { ThreadPool } from './thread-pool.ts';
 
 const windowBytes = 8 * MiB;
+/** Every hole is a view of these. */
+const holeBytesMax = MiB;
+const zeros = new Uint8Array(holeBytesMax);
 const runsMax = 4096;
 /** Two frames a thread: one is read while the other is unsealed. */
 const framesPerThread = 2;
@@ -28,8 +31,7 @@ export type StreamParts = {
   readonly signal: AbortSignal;
 };
 
-/** The runs of a window, and the lengths of the pieces that they belong to. */
-type Window = { readonly runs: Run[]; readonly lengths: number[]; bytes: number };
+type Window = { readonly runs: Run[]; bytes: number };
 
 /** @throws not-found, repository-damaged naming the object */
 export async function* streamPieces(
@@ -62,16 +64,14 @@ async function* planWindows(
   pieces: Iterable<FilePiece>,
   parts: StreamParts,
 ): AsyncGenerator<Window> {
-  let window: Window = { runs: [], lengths: [], bytes: 0 };
+  let window: Window = { runs: [], bytes: 0 };
   for (const piece of pieces) {
-    window.lengths.push(0);
     for await (const run of runsOf(piece, parts)) {
       window.runs.push(run);
       window.bytes += run.lengthBytes;
-      window.lengths.push((window.lengths.pop() ?? 0) + run.lengthBytes);
       if (window.bytes < windowBytes && window.runs.length < runsMax) continue;
       yield window;
-      window = { runs: [], lengths: [0], bytes: 0 };
+      window = { runs: [], bytes: 0 };
     }
   }
   if (window.bytes > 0) yield window;
@@ -91,7 +91,7 @@ async function* runsOf(piece: FilePiece, parts: StreamParts): AsyncGenerator<Run
       const name = manifest.header.maps[reference.map]?.name ?? 'manifest';
       throw damaged(name, `the file map does not fit ${file.path}`);
     }
-    for (const run of cutHoles(planRuns(file, { partIndex, part }, piece), windowBytes)) {
+    for (const run of cutHoles(planRuns(file, { partIndex, part }, piece), holeBytesMax)) {
       left -= run.lengthBytes;
       yield run;
     }
@@ -99,23 +99,19 @@ async function* runsOf(piece: FilePiece, parts: StreamParts): AsyncGenerator<Run
   if (left !== 0) throw damaged('manifest', `the file map does not cover ${file.path}`);
 }
 
-/** One chunk for each piece that has bytes in the window. */
-async function readWindow(window: Window, parts: StreamParts): Promise<Uint8Array[]> {
-  const content = new Uint8Array(window.bytes);
-  const work = groupByFrame(window.runs);
+/** One chunk for each run, as the threads have made them: nothing is copied here. */
+async function readWindow({ runs }: Window, parts: StreamParts): Promise<Uint8Array[]> {
+  const chunks = runs.map(({ lengthBytes }) => zeros.subarray(0, lengthBytes));
+  const work = groupByFrame(runs);
   await runBounded(work, parts.pool.threadCount * framesPerThread, async (frame) => {
-    await takeFrame(frame, content, parts);
+    await takeFrame(frame, chunks, parts);
   });
-  let at = 0;
-  return window.lengths.flatMap((length) => {
-    at += length;
-    return length === 0 ? [] : [content.subarray(at - length, at)];
-  });
+  return chunks;
 }
 
 async function takeFrame(
   { packName, frame, takes }: FrameTakes,
-  content: Uint8Array,
+  chunks: Uint8Array[],
   { packs, pool, manifest, signal }: StreamParts,
 ): Promise<void> {
   signal.throwIfAborted();
@@ -124,8 +120,9 @@ async function takeFrame(
   const task = { kind: 'take', sealed, name: packName, key: pack.key, frame, takes } as const;
   const { taken } = await pool.run(task, [sealed.buffer as ArrayBuffer]);
   let done = 0;
-  for (const { lengthBytes, skipBytes, wantedBytes, positionBytes } of takes) {
-    content.set(new Uint8Array(taken, done + skipBytes, wantedBytes), positionBytes);
+  for (const { offsetBytes, lengthBytes, skipBytes, wantedBytes, runIndex } of takes) {
+    const at = (taken.isWhole ? offsetBytes : done) + skipBytes;
+    chunks[runIndex] = new Uint8Array(taken.buffer, at, wantedBytes);
     done += lengthBytes;
   }
 }

@@ -20,7 +20,7 @@ export type Run = {
   } | null;
 };
 
-/** What is to be taken from one frame for a window, and where in the window it belongs. */
+/** What is to be taken from one frame, and which runs of the window it is for. */
 export type FrameTakes = {
   readonly packName: string;
   readonly frame: number;
@@ -28,7 +28,7 @@ export type FrameTakes = {
     PageTake & {
       readonly skipBytes: number;
       readonly wantedBytes: number;
-      readonly positionBytes: number;
+      readonly runIndex: number;
     }
   >;
 };
@@ -104,19 +104,16 @@ export function* cutHoles(runs: Iterable<Run>, bytesMax: number): Generator<Run>
   }
 }
 
-/** What each frame gives to the runs, which are to stand one after another. */
+/** What each frame gives to the runs. */
 export function groupByFrame(runs: readonly Run[]): FrameTakes[] {
   const work = new Map<string, FrameTakes>();
-  let positionBytes = 0;
-  for (const { lengthBytes, from } of runs) {
-    if (from) {
-      const { packName, frame, take, skipBytes } = from;
-      const key = `${packName}#${frame}`;
-      const known = work.get(key) ?? { packName, frame, takes: [] };
-      work.set(key, known);
-      known.takes.push({ ...take, skipBytes, wantedBytes: lengthBytes, positionBytes });
-    }
-    positionBytes += lengthBytes;
+  for (const [runIndex, { lengthBytes, from }] of runs.entries()) {
+    if (!from) continue;
+    const { packName, frame, take, skipBytes } = from;
+    const key = `${packName}#${frame}`;
+    const known = work.get(key) ?? { packName, frame, takes: [] };
+    work.set(key, known);
+    known.takes.push({ ...take, skipBytes, wantedBytes: lengthBytes, runIndex });
   }
   return [...work.values()];
 }

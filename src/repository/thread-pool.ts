@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { RecordedError } from '../model/errors.ts';
 import { CairnError } from '../model/errors.ts';
-import type { BatchSegment, PageTake, PageWrite } from './pages.ts';
+import type { BatchSegment, PageTake, PageWrite, TakenPages } from './pages.ts';
 
 export type ThreadTask =
   | {
@@ -47,7 +47,7 @@ export type ThreadResult =
     }
   | { readonly kind: 'seal'; readonly buffer: ArrayBuffer; readonly sealed: ArrayBuffer }
   | { readonly kind: 'write' }
-  | { readonly kind: 'take'; readonly taken: ArrayBuffer };
+  | { readonly kind: 'take'; readonly taken: TakenPages };
 
 export type ThreadRequest = { readonly id: number; readonly task: ThreadTask };
 export type ThreadReply =

@@ -84,6 +84,23 @@ describe('deleting many backups', () => {
     assert.equal(await statusOf(auto), 'completed');
   });
 
+  test('takes an automated one that no policy will delete', async () => {
+    const owner = await scene.addInstance();
+    const leaving = await scene.addBackup(owner, {
+      type: 'auto',
+      state: { status: 'deleting', endedAt: null },
+    });
+    const orphan = await scene.addBackup(await scene.addInstance(), { type: 'auto' });
+    await scene.catalog.instances.delete(orphan.instanceId);
+    const { delete_results: results } = (await batch([leaving.id, orphan.id])).json();
+    assert.deepEqual(
+      results.map(({ error_code: code }: { error_code: string }) => code),
+      ['0', '0'],
+    );
+    assert.equal(await statusOf(orphan), 'deleting');
+    assert.equal((await scene.catalog.jobs.listOpen(owner.id)).length, 1);
+  });
+
   test('speaks Chinese when asked to', async () => {
     const response = await batch(['unknown'], { 'x-language': 'zh-cn' });
     assert.match(response.json().delete_results[0].error_msg, /备份信息不存在/);

@@ -350,6 +350,10 @@ describe('over a socket', () => {
     });
   });
 
+  test('who goes away is no failure of ours', () => {
+    assert.equal(log.match(/a download was broken off/g)?.length, 1, 'only the damage is logged');
+  });
+
   test('the log has no signature', () => {
     assert.match(log, /\/cairn\/v1\/downloads\//);
     assert.doesNotMatch(log, /signature|expires=/);

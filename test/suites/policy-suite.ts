@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PolicyRecord } from '../../src/catalog/catalog.ts';
-import { someBackupId, someInstanceId, testProjectId } from '../fixtures/catalogs.ts';
 import type { OpenFreshCatalog } from '../fixtures/catalogs.ts';
+import { someBackupId, someInstanceId, testProjectId } from '../fixtures/catalogs.ts';
 
 const full = (): PolicyRecord => ({
   instanceId: someInstanceId(),

@@ -31,8 +31,8 @@ export const SetPolicyRequestSchema = named(
         nullable(
           Type.String({
             description:
-              'Weekdays, comma-separated, 1 = Monday to 7 = Sunday; needed unless keep_days is 0. ' +
-              'Else DBS.280251',
+              'Weekdays, comma-separated, 1 = Monday to 7 = Sunday; needed unless keep_days ' +
+              'is 0. Else DBS.280251',
             examples: ['1,2,3,4,5,6,7'],
           }),
         ),

@@ -7,6 +7,7 @@
 // `pg_basebackup`), and what would make the server follow another. Added: the configuration that
 // lay outside the data folder, and a page that says how to start.
 import { dirname, relative } from 'node:path';
+import { assert } from '../../model/assert.ts';
 import type { ArchiveEntry, ArchiveLayout, SourceFile, SourceListing } from '../engine.ts';
 import { parseNotes } from './backup-notes.ts';
 import type { RestorePlan } from './restore-plan.ts';
@@ -28,41 +29,30 @@ const textMode = 0o600;
 
 /** @throws repository-damaged on a path or note that no backup has */
 export function planArchive(source: SourceListing): ArchiveLayout {
+  const files = source.files();
   const plan = planRestore({
     ...{ targetDir: dataDir, tablespaceDirs: {}, tablespaceParentDir },
-    tablespaces: parseNotes(source.notes).tablespaces,
-    directories: source.directories(),
-    files: source.files(),
+    ...{ tablespaces: parseNotes(source.notes).tablespaces, directories: source.directories() },
+    files,
   });
-  const placed = placeFiles(plan, source.files());
-  const isGuard = ({ file }: PlacedFile): boolean => file.path === guardFile;
-  return {
-    owner: 'postgres',
-    entries: [
-      text('START.txt', explainStart(plan, source)),
-      ...directoriesOf(plan),
-      ...plan.links.map(({ path, target }): ArchiveEntry => {
-        return { kind: 'symlink', path: inArchive(path), target: relative(dirname(path), target) };
-      }),
-      ...missingConfig(source),
-      ...placed.filter((file) => !isGuard(file)).map(toEntry),
-      ...placed.filter(isGuard).map(toEntry),
-    ],
-  };
-}
-
-type PlacedFile = { readonly file: SourceFile; readonly path: string };
-
-function placeFiles(plan: RestorePlan, files: readonly SourceFile[]): PlacedFile[] {
-  const known = new Map(files.map((file) => [file.path, file]));
-  return plan.extractions.flatMap(({ path, targetPath }) => {
-    const file = known.get(path);
-    return file && !leftOut.includes(path) ? [{ file, path: inArchive(targetPath) }] : [];
-  });
-}
-
-function toEntry({ file, path }: PlacedFile): ArchiveEntry {
-  return { kind: 'file', path, source: file };
+  const entries = [
+    text('START.txt', explainStart(plan, source)),
+    ...directoriesOf(plan),
+    ...plan.links.map(({ path, target }): ArchiveEntry => {
+      return { kind: 'symlink', path: inArchive(path), target: relative(dirname(path), target) };
+    }),
+    ...missingConfig(source, files),
+  ];
+  const guards: ArchiveEntry[] = [];
+  // One pass and no table of a million paths: this runs while others wait for answers.
+  for (const [index, file] of files.entries()) {
+    const extraction = plan.extractions[index];
+    assert(extraction?.path === file.path, 'the plan has the files in another order');
+    if (leftOut.includes(file.path)) continue;
+    const path = inArchive(extraction.targetPath);
+    (file.path === guardFile ? guards : entries).push({ kind: 'file', path, source: file });
+  }
+  return { owner: 'postgres', entries: entries.concat(guards) };
 }
 
 function directoriesOf(plan: RestorePlan): ArchiveEntry[] {
@@ -73,15 +63,14 @@ function directoriesOf(plan: RestorePlan): ArchiveEntry[] {
 }
 
 /** As Debian has it: the files lay in /etc, and no server starts without them. */
-function missingConfig(source: SourceListing): ArchiveEntry[] {
-  const paths = new Set(source.files().map(({ path }) => path));
+function missingConfig(source: SourceListing, files: readonly SourceFile[]): ArchiveEntry[] {
   const texts = {
     'postgresql.conf': formatConfig(parseNotes(source.notes)),
     'pg_hba.conf': localHba,
     'pg_ident.conf': identText,
   };
   return Object.entries(texts)
-    .filter(([name]) => !paths.has(name))
+    .filter(([name]) => !files.some(({ path }) => path === name))
     .map(([name, content]) => text(`${inArchive(dataDir)}/${name}`, content));
 }
 

@@ -12,7 +12,9 @@ import {
 import type { FilePiece } from '../../repository/repository.ts';
 
 export type Archive = {
-  readonly entries: readonly TarSource[];
+  readonly layout: ArchiveLayout;
+  /** Of entries that are no files of the backup. */
+  readonly madeAt: Date;
   /** Where each entry begins. */
   readonly starts: Float64Array;
   /** Of the whole tar stream. */
@@ -25,16 +27,16 @@ type TarSource = {
   readonly body: { readonly file: string } | { readonly text: Buffer } | null;
 };
 
-/** Entries that are no files of the backup get the time `madeAt`. */
 export function planArchiveStream(layout: ArchiveLayout, madeAt: Date): Archive {
-  const entries = layout.entries.map((entry) => toTarSource(entry, layout.owner, madeAt));
-  const starts = new Float64Array(entries.length);
+  const starts = new Float64Array(layout.entries.length);
   let at = 0;
-  entries.forEach(({ head }, index) => {
+  layout.entries.forEach((entry, index) => {
+    // Made again when it is read: a million of them would be kept for nothing.
+    const { head } = toTarSource(entry, layout.owner, madeAt);
     starts[index] = at;
     at += tarHeaderLength(head) + head.sizeBytes + tarPaddingLength(head.sizeBytes);
   });
-  return { entries, starts, sizeBytes: at + tarEndBytes };
+  return { layout, madeAt, starts, sizeBytes: at + tarEndBytes };
 }
 
 /** Bytes of the stream that are known, or a piece of a file that is to be fetched. */
@@ -69,13 +71,13 @@ function* piecesOf(archive: Archive, span: Span): Generator<FilePiece> {
 }
 
 function* segmentsOf(archive: Archive, span: Span): Generator<Segment> {
-  const { entries, starts, sizeBytes } = archive;
+  const { layout, madeAt, starts, sizeBytes } = archive;
   const endAt = sizeBytes - tarEndBytes;
-  for (let index = findEntry(starts, span.startBytes); index < entries.length; index++) {
+  for (let index = findEntry(starts, span.startBytes); index < starts.length; index++) {
     const at = starts[index] ?? endAt;
     if (at >= span.endBytes) return;
-    const entry = entries[index];
-    if (entry) yield* segmentsOfEntry(entry, at, span);
+    const entry = layout.entries[index];
+    if (entry) yield* segmentsOfEntry(toTarSource(entry, layout.owner, madeAt), at, span);
   }
   const end = clip(span, endAt, tarEndBytes);
   if (end) yield { bytes: new Uint8Array(end.to - end.from) };

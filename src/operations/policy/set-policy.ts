@@ -23,7 +23,8 @@ type Parts = Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>;
 
 /**
  * Sets when automated backups are made and how long they are kept. Manual ones are never touched.
- * Switching off stops an automated backup that runs. Asking again with `delete-backups` goes on where an interrupted call stopped.
+ * Switching off stops an automated backup that runs. Asking again with `delete-backups` goes on
+ * where an interrupted call stopped.
  * @throws invalid, not-found, conflict while the instance is built, restored over or removed
  */
 export async function setPolicy(parts: Parts, change: PolicyChange): Promise<void> {

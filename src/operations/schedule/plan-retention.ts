@@ -13,8 +13,8 @@ export type RetentionInput = {
 
 /**
  * Which backups have outlived their days: automated ones that ended, well or not, more than
- * `keepDays` ago. Never a manual one, never one that is not finished, and never the newest completed
- * one: what is left when backups stop coming must still restore. Oldest first.
+ * `keepDays` ago. Never a manual one, never one that is not finished, and never the newest
+ * completed one: what is left when backups stop coming must still restore. Oldest first.
  */
 export function planRetention(input: RetentionInput): readonly BackupId[] {
   const cutoff = cutoffOf(input);
