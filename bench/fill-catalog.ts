@@ -64,10 +64,15 @@ export async function fillCatalog(target: CatalogTarget, filling: Filling): Prom
   }
   const client = new Client({ connectionString: target.url });
   await client.connect();
-  const series = (count: number): string => `generate_series(0, ${count - 1}) as n`;
-  for (const text of statements(filling, series, 'lpad')) await client.query(text);
-  await client.query('vacuum analyze');
-  await client.end();
+  const series = (count: number): string => `generate_series(0::bigint, ${count - 1}) as n`;
+  try {
+    for (const text of statements(filling, series, 'lpad')) await client.query(text);
+    await client.query('vacuum analyze');
+    // What the filling left to be written is not what a create waits for.
+    await client.query('checkpoint');
+  } finally {
+    await client.end();
+  }
 }
 
 /** The id that the filling gave its n-th instance. */

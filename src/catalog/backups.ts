@@ -12,8 +12,6 @@ import { inTransaction } from './dialect.ts';
 import { countRows, readNewest } from './paging.ts';
 import type { BackupRow } from './schema.ts';
 
-type Database = CatalogDatabase['db'];
-
 export function backupRecords(database: CatalogDatabase): BackupRecords {
   return { ...readingRecords(database), ...writingRecords(database) };
 }
@@ -39,7 +37,7 @@ function readingRecords({
       if (!backup) throw missingBackup(id);
       return backup;
     },
-    list: (filter, page) => listBackups(db, filter, page),
+    list: (filter, page) => listBackups({ db, traits }, filter, page),
     async isNameTaken(projectId, name) {
       const row = await db
         .selectFrom('backups')
@@ -112,21 +110,22 @@ function writingRecords(
 }
 
 async function listBackups(
-  db: Database,
+  database: CatalogDatabase,
   filter: BackupFilter,
   page: { readonly offset: number; readonly limit: number },
 ) {
-  const matching = selectMatching(db, filter);
+  const matching = selectMatching(database, filter);
   const rows = await readNewest(matching.selectAll(), 'started_at', page);
-  const total = (await findCount(db, filter)) ?? (await countRows(matching));
+  const total = (await findCount(database.db, filter)) ?? (await countRows(matching));
   return { items: rows.map(toBackup), total };
 }
 
-function selectMatching(db: Database, filter: BackupFilter) {
+function selectMatching({ db, traits }: CatalogDatabase, filter: BackupFilter) {
   const { projectId, instanceId, backupId, type, status, startedFrom, startedTo } = filter;
   let query = db.selectFrom('backups');
-  if (instanceId === undefined) query = query.where('project_id', '=', projectId);
-  else query = query.where('instance_id', '=', instanceId).where(isOfProject(projectId));
+  if (instanceId !== undefined) query = query.where('instance_id', '=', instanceId);
+  const isPlain = instanceId === undefined || traits.hasStatistics;
+  query = isPlain ? query.where('project_id', '=', projectId) : query.where(isOfProject(projectId));
   if (backupId !== undefined) query = query.where('id', '=', backupId);
   if (type !== undefined) query = query.where('type', '=', type);
   if (status !== undefined) query = query.where('status', '=', status);
@@ -138,7 +137,8 @@ function selectMatching(db: Database, filter: BackupFilter) {
 /**
  * As an expression, so that no index of the project is taken for it: with `project_id` and `type`
  * given, SQLite would walk all of the project's backups of the type for those of one instance (58
- * ms instead of 1 ms).
+ * ms instead of 1 ms). PostgreSQL must see it plainly, or it expects few rows and sorts them all (42
+ * ms instead of 5 ms).
  */
 function isOfProject(projectId: ProjectId) {
   return sql<SqlBool>`coalesce(${sql.ref('project_id')}, '') = ${projectId}`;

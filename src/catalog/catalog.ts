@@ -56,6 +56,8 @@ export type Token = {
   readonly expiresAt: Date;
 };
 
+export type ProjectGrants = { readonly project: Project; readonly grants: readonly Grant[] };
+
 export interface IdentityRecords {
   findProject(id: ProjectId): Promise<Project | null>;
   findProjectByName(name: string): Promise<Project | null>;
@@ -74,6 +76,8 @@ export interface IdentityRecords {
   deleteUser(id: UserId): Promise<void>;
   deleteProject(id: ProjectId): Promise<void>;
   listGrants(userId: UserId): Promise<readonly Grant[]>;
+  /** The project, with the user's grants in it and in every project: every request asks. */
+  findProjectGrants(id: ProjectId, userId: UserId): Promise<ProjectGrants | null>;
   /** Every grant of the users of a domain. */
   listDomainGrants(domainId: string): Promise<readonly Grant[]>;
   /** Replaces what the user had there. */
@@ -84,7 +88,8 @@ export interface IdentityRecords {
   listAccessKeys(userId: UserId): Promise<readonly AccessKey[]>;
   insertAccessKey(key: AccessKey): Promise<void>;
   deleteAccessKey(accessKey: string): Promise<void>;
-  findToken(hash: string): Promise<Token | null>;
+  /** Both in one statement: every request asks. */
+  findToken(hash: string): Promise<{ readonly token: Token; readonly user: User } | null>;
   insertToken(token: Token): Promise<void>;
   deleteToken(hash: string): Promise<void>;
   /** After a change of password nobody stays logged in. */

@@ -24,6 +24,8 @@ export type DialectTraits = {
    * read.
    */
   readonly hasRowLocks: boolean;
+  /** Whether the planner knows how many rows a value stands for; else it only knows the indexes. */
+  readonly hasStatistics: boolean;
   /**
    * Waits for a lock that ends with the transaction; everybody who names the same lock takes turns.
    */
@@ -91,12 +93,14 @@ function sqliteDialect(path: string, waitTimeoutMs: number): Dialect {
 
 const sqliteTraits: DialectTraits = {
   hasRowLocks: false,
+  hasStatistics: false,
   lock: () => Promise.resolve(),
   tryLock: () => Promise.resolve(true),
 };
 
 const postgresTraits: DialectTraits = {
   hasRowLocks: true,
+  hasStatistics: true,
   async lock(tx, name) {
     await sql`select pg_advisory_xact_lock(hashtextextended(${`cairn ${name}`}, 0))`.execute(tx);
   },

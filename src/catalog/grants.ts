@@ -2,12 +2,13 @@ import type { ProjectId, UserId } from '../model/ids.ts';
 import { roles } from '../model/permission.ts';
 import type { Grant, IdentityRecords } from './catalog.ts';
 import type { CatalogDatabase } from './dialect.ts';
+import { toProject } from './identity-rows.ts';
 import { readWord } from './row-values.ts';
 import type { GrantRow } from './schema.ts';
 
 type GrantRecords = Pick<
   IdentityRecords,
-  'listGrants' | 'listDomainGrants' | 'setGrant' | 'deleteGrant'
+  'listGrants' | 'findProjectGrants' | 'listDomainGrants' | 'setGrant' | 'deleteGrant'
 >;
 
 const everyProject = '';
@@ -17,6 +18,25 @@ export function grantRecords({ db, traits }: CatalogDatabase): GrantRecords {
     async listGrants(userId) {
       const query = db.selectFrom('grants').selectAll().where('user_id', '=', userId);
       return (await query.orderBy('project_id').execute()).map(toGrant);
+    },
+    async findProjectGrants(id, userId) {
+      const rows = await db
+        .selectFrom('projects')
+        .leftJoin('grants', (join) =>
+          join.on('grants.user_id', '=', userId).on('grants.project_id', 'in', [id, everyProject]),
+        )
+        .selectAll('projects')
+        .select(['grants.project_id', 'grants.role'])
+        .where('projects.id', '=', id)
+        .execute();
+      const project = rows[0] && toProject(rows[0]);
+      if (!project) return null;
+      const grants = rows.flatMap(({ project_id, role }) =>
+        project_id !== null && role !== null
+          ? [toGrant({ user_id: userId, project_id, role })]
+          : [],
+      );
+      return { project, grants };
     },
     async listDomainGrants(domainId) {
       const users = db.selectFrom('users').select('id').where('domain_id', '=', domainId);

@@ -1,13 +1,12 @@
-import type { ProjectId, UserId } from '../model/ids.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import { accessKeyRecords } from './access-keys.ts';
-import type { IdentityRecords, Project, User } from './catalog.ts';
+import type { IdentityRecords } from './catalog.ts';
 import { explainConflict } from './catalog-errors.ts';
 import type { CatalogDatabase } from './dialect.ts';
 import { inTransaction } from './dialect.ts';
 import { grantRecords } from './grants.ts';
+import { toProject, toUser } from './identity-rows.ts';
 import { loginFailureRecords } from './login-failures.ts';
-import type { ProjectRow, UserRow } from './schema.ts';
 import { tokenRecords } from './tokens.ts';
 
 type ProjectRecords = Pick<
@@ -35,15 +34,17 @@ function projectRecords(database: CatalogDatabase): ProjectRecords {
   return {
     async findProject(id) {
       const query = db.selectFrom('projects').selectAll().where('id', '=', id);
-      return toProject(await query.executeTakeFirst());
+      const row = await query.executeTakeFirst();
+      return row ? toProject(row) : null;
     },
     async findProjectByName(name) {
       const query = db.selectFrom('projects').selectAll().where('name', '=', name);
-      return toProject(await query.executeTakeFirst());
+      const row = await query.executeTakeFirst();
+      return row ? toProject(row) : null;
     },
     async listProjects() {
       const rows = await db.selectFrom('projects').selectAll().orderBy('name').execute();
-      return rows.flatMap((row) => toProject(row) ?? []);
+      return rows.map(toProject);
     },
     async insertProject({ id, name, domainId }) {
       const insert = db.insertInto('projects').values({ id, name, domain_id: domainId });
@@ -78,7 +79,7 @@ function userRecords(database: CatalogDatabase): UserRecords {
         .where('id', '=', id)
         .$if(traits.hasRowLocks && db.isTransaction, (query) => query.forUpdate())
         .executeTakeFirst();
-      return toUser(row);
+      return row ? toUser(row) : null;
     },
     async findUserByName(domainName, name) {
       const query = db
@@ -86,12 +87,13 @@ function userRecords(database: CatalogDatabase): UserRecords {
         .selectAll()
         .where('domain_name', '=', domainName)
         .where('name', '=', name);
-      return toUser(await query.executeTakeFirst());
+      const row = await query.executeTakeFirst();
+      return row ? toUser(row) : null;
     },
     async listUsers(domainId) {
       const query = db.selectFrom('users').selectAll().where('domain_id', '=', domainId);
       const rows = await query.orderBy('name').execute();
-      return rows.flatMap((row) => toUser(row) ?? []);
+      return rows.map(toUser);
     },
     async insertUser(user) {
       const insert = db.insertInto('users').values({
@@ -117,22 +119,5 @@ function userRecords(database: CatalogDatabase): UserRecords {
         await tx.deleteFrom('users').where('id', '=', id).execute();
       });
     },
-  };
-}
-
-function toProject(row: ProjectRow | undefined): Project | null {
-  if (!row) return null;
-  return { id: row.id as ProjectId, name: row.name, domainId: row.domain_id };
-}
-
-function toUser(row: UserRow | undefined): User | null {
-  if (!row) return null;
-  return {
-    id: row.id as UserId,
-    name: row.name,
-    domainId: row.domain_id,
-    domainName: row.domain_name,
-    passwordHash: row.password_hash,
-    createdAt: new Date(row.created_at),
   };
 }

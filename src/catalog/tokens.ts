@@ -1,6 +1,7 @@
 import type { ProjectId, UserId } from '../model/ids.ts';
 import type { IdentityRecords, Token } from './catalog.ts';
 import type { CatalogDatabase } from './dialect.ts';
+import { toUser } from './identity-rows.ts';
 import type { TokenRow } from './schema.ts';
 
 type TokenRecords = Pick<
@@ -13,10 +14,11 @@ export function tokenRecords({ db }: CatalogDatabase): TokenRecords {
     async findToken(hash) {
       const row = await db
         .selectFrom('tokens')
+        .innerJoin('users', 'users.id', 'tokens.user_id')
         .selectAll()
         .where('hash', '=', hash)
         .executeTakeFirst();
-      return row ? toToken(row) : null;
+      return row ? { token: toToken(row), user: toUser(row) } : null;
     },
     async insertToken(token) {
       const row: TokenRow = {

@@ -107,6 +107,25 @@ test('never puts bytes of two files together', async () => {
   await assertWhole(other);
 });
 
+test('begins anew when an answer is the rest of another file, or another part', async () => {
+  const other = randomBytes(2_000_000);
+  for (const wrong of [
+    { etag: '"two"', 'content-range': `bytes 900000-1999999/2000000` },
+    { etag: '"one"', 'content-range': `bytes 0-1999999/2000000` },
+  ]) {
+    let asked = 0;
+    answer = (request, response) => {
+      if (++asked === 1) serve(request, response, { bytes: 900_000 });
+      else if (request.headers.range === undefined) serve(request, response);
+      else response.writeHead(206, wrong).end(other.subarray(900_000));
+    };
+    await fetchIt();
+    await assertWhole();
+    assert.equal(asked, 3);
+    await rm(targetPath());
+  }
+});
+
 test('trusts nothing that is not noted as durable', async () => {
   // As a power failure may leave it: longer than what was synced, with zeros at the end.
   const torn = Buffer.concat([content.subarray(0, 5000), Buffer.alloc(content.byteLength)]);

@@ -65,6 +65,10 @@ async function fetchRest(partPath: string, { findLink, onProgress }: FetchReques
     return await truncate(partPath, kept.bytes);
   }
   if (!response.ok || !response.body) throw await readRefusal(response);
+  if (response.status === 206 && !isRestOf(response, kept)) {
+    await rm(statePath(partPath), { force: true });
+    throw new Error('the answer is not the rest of what has arrived');
+  }
   const isRest = response.status === 206;
   const startBytes = isRest ? kept.bytes : 0;
   const totalBytes = isRest ? totalOf(response) : Number(response.headers.get('content-length'));
@@ -144,6 +148,12 @@ async function readKept(partPath: string): Promise<Kept> {
 
 function statePath(partPath: string): string {
   return `${partPath}.state`;
+}
+
+/** A cache in between may know neither `If-Range` nor where the rest begins. */
+function isRestOf({ headers }: Response, { tag, bytes }: Kept): boolean {
+  const from = /^bytes (\d+)-/.exec(headers.get('content-range') ?? '')?.[1];
+  return headers.get('etag') === tag && Number(from) === bytes;
 }
 
 /** The length after the slash of `Content-Range`. */

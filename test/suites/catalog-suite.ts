@@ -71,10 +71,10 @@ function identityTests(openFresh: OpenFreshCatalog): void {
     const later = makeToken('t2', user, { expiresMs: 1001, projectId: null });
     await identity.insertToken(token);
     await identity.insertToken(later);
-    assert.deepEqual(await identity.findToken('t1'), token);
+    assert.deepEqual((await identity.findToken('t1'))?.token, token);
     await identity.deleteExpiredTokens(new Date(1000));
     assert.equal(await identity.findToken('t1'), null);
-    assert.deepEqual(await identity.findToken('t2'), later);
+    assert.deepEqual((await identity.findToken('t2'))?.token, later);
   });
 
   it('refuses what refers to nothing', async () => {

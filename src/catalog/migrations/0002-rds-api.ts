@@ -7,6 +7,7 @@ type Database = Kysely<CatalogSchema>;
 
 export async function createRdsApiTables(db: Database): Promise<void> {
   await widenBackupIndexes(db);
+  await orderJobsByPool(db);
   await createPolicies(db);
   await createTags(db);
   await createGrants(db);
@@ -33,6 +34,16 @@ async function widenBackupIndexes(db: Database): Promise<void> {
       .columns([...columns])
       .execute();
   }
+}
+
+/** So that a claim passes over no job of a pool that its worker does not serve. */
+async function orderJobsByPool(db: Database): Promise<void> {
+  await db.schema.dropIndex('jobs_oldest').execute();
+  await db.schema
+    .createIndex('jobs_oldest_of_pool')
+    .on('jobs')
+    .columns(['status', 'pool', 'created_at', 'id'])
+    .execute();
 }
 
 async function createPolicies(db: Database): Promise<void> {

@@ -43,10 +43,8 @@ export async function findToken(
   { catalog, clock }: IdentityParts,
   text: Secret,
 ): Promise<{ readonly user: User; readonly token: Token } | null> {
-  const token = await catalog.identity.findToken(hashToken(text));
-  if (!token || token.expiresAt.getTime() <= clock.now().getTime()) return null;
-  const user = await catalog.identity.findUser(token.userId);
-  return user && { user, token };
+  const found = await catalog.identity.findToken(hashToken(text));
+  return found && found.token.expiresAt.getTime() > clock.now().getTime() ? found : null;
 }
 
 /** Null when there is no such access key. */
@@ -70,18 +68,15 @@ export async function authorizeProject(
 ): Promise<ProjectAccess> {
   const id = parseProjectId(idText);
   const isOutside = caller.kind === 'token' && caller.token.projectId !== id;
-  const { identity } = parts.catalog;
-  // At once: every request waits for the answers.
-  const [project, grants] = await Promise.all([
-    id && !isOutside ? identity.findProject(id) : null,
-    identity.listGrants(caller.user.id),
-  ]);
-  const isOwn = project?.domainId === caller.user.domainId;
-  const role = project && isOwn ? roleFrom(grants, project.id) : null;
-  if (!project || !role) {
+  const { user } = caller;
+  const found =
+    id && !isOutside ? await parts.catalog.identity.findProjectGrants(id, user.id) : null;
+  const isOwn = found?.project.domainId === user.domainId;
+  const role = found && isOwn ? roleFrom(found.grants, found.project.id) : null;
+  if (!found || !role) {
     throw new CairnError('forbidden', 'the project of the path is not the one of the login', {
       reason: 'project-mismatch',
     });
   }
-  return { projectId: project.id, role };
+  return { projectId: found.project.id, role };
 }
