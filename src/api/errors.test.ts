@@ -26,8 +26,8 @@ describe('an error on the wire', () => {
   test('401 is kept for a wrong login: clients then fetch a new token and repeat', () => {
     const unauthenticated = errors.filter((error) => answerError(error, english).status === 401);
     assert.deepEqual(
-      unauthenticated.map((error) => error.kind),
-      ['unauthenticated'],
+      unauthenticated.map((error) => error.reason ?? error.kind),
+      ['unauthenticated', 'login-locked'],
     );
   });
   test('a hint follows the text', () => {

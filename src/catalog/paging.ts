@@ -6,8 +6,8 @@ import type { PageRequest } from './catalog.ts';
 import type { CatalogSchema } from './schema.ts';
 
 /**
- * Only the ids are walked up to the offset, which an index holds: 7 ms instead of 17 ms at an offset
- * of 4,000 (PostgreSQL, a million rows).
+ * Only the ids are walked up to the offset, which an index holds: 7 ms instead of 17 ms at an
+ * offset of 4,000 (PostgreSQL, a million rows).
  */
 export async function readNewest<Table extends keyof CatalogSchema, Row>(
   rows: SelectQueryBuilder<CatalogSchema, Table, Row>,

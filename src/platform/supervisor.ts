@@ -79,7 +79,7 @@ export class Supervisor {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     this.#children.add(child);
-    // Before the child has threads: on Linux each has a priority of its own, inherited at its birth.
+    // Before the child has threads: on Linux each has a priority of its own, from its birth.
     if (child.pid !== undefined) lowerPriority(child.pid, this.#options.niceness);
     return await new Promise<string>((resolve) => {
       const end = (text: string): void => {
@@ -95,7 +95,7 @@ export class Supervisor {
   }
 }
 
-/** A child that is gone already needs none; that it was lowered is never a condition for its work. */
+/** A child that is gone needs none; that it was lowered is never a condition for its work. */
 function lowerPriority(pid: number, niceness: number): void {
   try {
     setPriority(pid, niceness);

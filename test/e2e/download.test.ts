@@ -124,12 +124,13 @@ for (const version of versions) {
       assert.equal((await stat(join(targetDir, 'data'))).mode & 0o777, 0o700);
     });
 
-    const hasTool = version === '15';
-    test('every file is the one that the server sent', { skip: !hasTool }, async () => {
-      const tool = '/usr/lib/postgresql/15/bin/pg_verifybackup';
-      const left = ['--ignore', 'tablespace_map'];
-      await run(tool, [...left, join(targetDir, 'data')]);
-    });
+    // The others come without the tool.
+    if (version === '15') {
+      test('every file is the one that the server sent', async () => {
+        const tool = '/usr/lib/postgresql/15/bin/pg_verifybackup';
+        await run(tool, ['--ignore', 'tablespace_map', join(targetDir, 'data')]);
+      });
+    }
 
     test('a server starts on it by its own page and has every row', async () => {
       if (identity) await run('chown', ['-R', `${identity.uid}:${identity.gid}`, targetDir]);

@@ -42,7 +42,8 @@ export const SetPolicyRequestSchema = named(
       nullable(
         Type.Boolean({
           description:
-            'When switching off: true (the default) keeps the automated backups, false deletes them',
+            'When switching off: true (the default) keeps the automated backups, false deletes ' +
+            'them',
         }),
       ),
     ),

@@ -18,8 +18,8 @@ export async function createRdsApiTables(db: Database): Promise<void> {
 }
 
 /**
- * A list of one instance looks at the project too: with that in the index, SQLite skips to an offset
- * without reading the rows before it (0.8 ms instead of 8 ms at an offset of 4,000).
+ * A list of one instance looks at the project too: with that in the index, SQLite skips to an
+ * offset without reading the rows before it (0.8 ms instead of 8 ms at an offset of 4,000).
  */
 async function widenBackupIndexes(db: Database): Promise<void> {
   const indexes = {

@@ -34,7 +34,7 @@ export async function guardLogin<T>(
     await parts.catalog.identity.addLoginFailure(login, now, since);
     throw wrong();
   }
-  // Whoever guesses many at a time must not be let in by the one that was right after the lock fell.
+  // Whoever guesses many at a time must not be let in by one that was right after the lock fell.
   const hadFailures = await assertUnlocked(parts, login);
   if (hadFailures) await parts.catalog.identity.clearLoginFailures(login);
   return result;
