@@ -15,6 +15,9 @@ function run(program: string, args: readonly string[]): void {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+// Compiled code is kept: every test file and every command that it starts begins sooner.
+process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/cairn');
+
 const chosen = process.argv.slice(2);
 if (chosen.length === 0) {
   run(join(bin, 'tsc'), ['--noEmit']);

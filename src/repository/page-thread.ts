@@ -4,8 +4,11 @@
 import { parentPort } from 'node:worker_threads';
 import { recordError } from '../model/errors.ts';
 import { comparePages, takePages, writePages } from './pages.ts';
-import { sealFrame } from './seal.ts';
+import { planLevel, sealFrame } from './seal.ts';
 import type { ThreadReply, ThreadRequest } from './thread-pool.ts';
+
+/** Of the frame before: frames come in the order of the files, and neighbours are alike. */
+let lastRatio = 1;
 
 function perform(request: ThreadRequest): { reply: ThreadReply; transfer: ArrayBuffer[] } {
   const { id, task } = request;
@@ -21,7 +24,9 @@ function perform(request: ThreadRequest): { reply: ThreadReply; transfer: ArrayB
     }
     case 'seal': {
       const raw = new Uint8Array(task.buffer, 0, task.lengthBytes);
-      const sealed = sealFrame(raw, task).buffer as ArrayBuffer;
+      const level = planLevel(lastRatio, task.level);
+      const sealed = sealFrame(raw, { ...task, level }).buffer as ArrayBuffer;
+      lastRatio = raw.byteLength / sealed.byteLength;
       const result = { kind: task.kind, buffer: task.buffer, sealed };
       return { reply: { id, result }, transfer: [task.buffer, sealed] };
     }

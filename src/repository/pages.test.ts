@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { isErrorKind } from '../model/errors.ts';
 import type { PageTake } from './pages.ts';
 import { digestPage, takePages } from './pages.ts';
-import { sealFrame } from './seal.ts';
+import { planLevel, sealFrame } from './seal.ts';
 
 const pageBytes = 512;
 const raw = randomBytes(16 * pageBytes + 100);
@@ -53,4 +53,11 @@ test('a take that reaches past the frame, or another frame than its number, is d
   const past = { ...take(0, 512), offsetBytes: 17 * pageBytes };
   assert.throws(() => takePages(sealed(), place, [past]), isDamage);
   assert.throws(() => takePages(sealed(), { ...place, frame: 4 }, [take(0, 512)]), isDamage);
+});
+
+test('rows that shrink very well get the fastest level, all others the chosen one', () => {
+  assert.equal(planLevel(1, 3), 3);
+  assert.equal(planLevel(9.9, 3), 3);
+  assert.equal(planLevel(42, 3), 1);
+  assert.equal(planLevel(42, -1), -1);
 });

@@ -10,10 +10,20 @@ const cipherName = 'aes-256-gcm';
 const keyBytes = 32;
 /** A frame that shrinks by less than 3 % is stored as it is: it restores faster. */
 const worthwhileRatio = 0.97;
+const easyRatio = 10;
 const outputSlackBytes = 16 * 1024;
 
 export function deriveObjectKey(dataKey: Uint8Array, salt: Uint8Array, name: string): Buffer {
   return Buffer.from(hkdfSync('sha256', dataKey, salt, `cairn/1/${name}`, keyBytes));
+}
+
+/**
+ * The level for a frame after one that shrank by `lastRatio`. Rows that shrink so much do so at
+ * every level: on tables of pgbench level 1 gave 42-fold at 1.4 times the speed of level 3, which
+ * gave 40-fold.
+ */
+export function planLevel(lastRatio: number, level: number): number {
+  return lastRatio >= easyRatio ? Math.min(level, 1) : level;
 }
 
 export function sealFrame(
@@ -23,6 +33,8 @@ export function sealFrame(
   const compressed = zstdCompressSync(raw, {
     // One output buffer that surely suffices: growing it in steps of 16 KiB halved the speed.
     chunkSize: raw.byteLength + outputSlackBytes,
+    // Tables as large as the frame needs, not as a stream of any length would.
+    pledgedSrcSize: raw.byteLength,
     params: { [constants.ZSTD_c_compressionLevel]: options.level },
   });
   const shrinks = compressed.byteLength < raw.byteLength * worthwhileRatio;

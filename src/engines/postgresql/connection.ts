@@ -9,6 +9,7 @@ import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
 import { errorCode, toConnectionError } from './connection-error.ts';
+import { createReceiveSocket } from './receive-socket.ts';
 
 export type OpenOptions = {
   readonly signal: AbortSignal;
@@ -138,8 +139,10 @@ function clientConfig(
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveDelayMs,
   };
+  // TLS has buffers of its own.
+  const stream = ssl === false ? { stream: createReceiveSocket } : {};
   return replication
-    ? { ...common, ...{ replication: 'true' } }
+    ? { ...common, ...stream, ...{ replication: 'true' } }
     : { ...common, statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
 }
 

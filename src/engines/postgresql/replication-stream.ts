@@ -12,6 +12,7 @@ import type { ResultSet, ServerReport } from './backend-messages.ts';
 import { parseColumns, parseReport, parseRow, queryMessage } from './backend-messages.ts';
 import { abortError, closeClient, openClient, socketOf } from './connection.ts';
 import { MessageFramer } from './message-framer.ts';
+import { lendReads } from './receive-socket.ts';
 
 /** Takes the CopyData messages of one query. What it throws or rejects with fails the query. */
 export interface CopyReceiver {
@@ -84,6 +85,7 @@ export class ReplicationStream {
       copyPiece: (bytes) => this.#receiver().messagePiece(bytes),
     });
     socket.removeAllListeners('data');
+    lendReads(socket);
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => this.#onClose());
