@@ -1,6 +1,6 @@
 # make demo   the whole story on this machine, in about a minute
 # make test   every test; installs what it needs
-# make bench  one run of the backup benchmark (npm run bench:backup -- --help)
+# make bench  Cairn beside its peers (npm run bench:peers; the options are in bench/peers.ts)
 
 NODE := node_modules/node/bin/node
 
@@ -16,7 +16,7 @@ check: setup
 	@npm run --silent check
 
 bench: setup
-	@npm run --silent bench:backup
+	@npm run --silent bench:peers
 
 setup: node_modules/.cairn-setup
 

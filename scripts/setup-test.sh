@@ -1,9 +1,22 @@
 #!/bin/sh
-# Debian packages that the tests use: PostgreSQL 15 with its tools (pg_verifybackup, pg_amcheck).
+# Debian packages that the tests use: PostgreSQL 15 with its tools (pg_verifybackup, pg_amcheck), and two S3 stores,
+# Ceph and Swift. The tests start servers of their own; no service of a package is started.
 set -eu
 
 packages=""
-[ -x /usr/lib/postgresql/15/bin/pg_verifybackup ] || packages="$packages postgresql-15"
+want() { # PROGRAM PACKAGE
+  [ -x "$1" ] || packages="$packages $2"
+}
+want /usr/lib/postgresql/15/bin/pg_verifybackup postgresql-15
+want /usr/bin/openssl openssl
+want /usr/bin/ceph-mon ceph-mon
+want /usr/bin/ceph-osd ceph-osd
+want /usr/bin/radosgw radosgw
+want /usr/bin/swift-proxy-server swift-proxy
+want /usr/bin/swift-account-server swift-account
+want /usr/bin/swift-container-server swift-container
+want /usr/bin/swift-object-server swift-object
+want /usr/bin/memcached memcached
 [ -n "$packages" ] || exit 0
 
 if [ "$(id -u)" != 0 ]; then
@@ -13,10 +26,16 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "Installing Debian packages:$packages …"
 export DEBIAN_FRONTEND=noninteractive
-# A cluster of its own is not wanted: the tests start their own servers.
+# A cluster of its own is not wanted, nor any other service.
 mkdir -p /etc/postgresql-common
 [ -e /etc/postgresql-common/createcluster.conf ] ||
   echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
+  trap 'rm -f "$policy"' EXIT INT TERM
+fi
 apt-get -qq update
 # shellcheck disable=SC2086
 apt-get -qq install -y --no-install-recommends $packages >/dev/null

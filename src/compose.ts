@@ -1,24 +1,34 @@
 // The only place where parts are put together, by hand, top to bottom. Three programs come out of
 // it: `serve` (API and supervised workers), `worker` (jobs) and the folder restore, which needs
 // neither of them.
-import { access, mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { createApiServer } from './api/server.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openCatalog } from './catalog/open-catalog.ts';
 import type { LocalActions, ServeReady } from './cli/program.ts';
+import { assertIsCopy, copyBackups, createSecondStorage, findOffsite } from './compose-copy.ts';
+import {
+  ensureMasterKey,
+  findMasterKey,
+  keyPath,
+  makeDataDir,
+  readMasterKey,
+} from './compose-ground.ts';
 import type { Config, Environment } from './config/config.ts';
 import { credentialsPath } from './config/config.ts';
 import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
 import { createWorker } from './jobs/worker.ts';
 import { nightlyPolicy } from './model/backup-policy.ts';
+import type { Diagnosis } from './model/diagnosis.ts';
 import { CairnError } from './model/errors.ts';
 import { defaultPool } from './model/instance.ts';
-import { bootstrapIdentity } from './operations/identity/bootstrap-identity.ts';
+import type { Secret } from './model/secret.ts';
+import { checkStorage } from './operations/check/check-storage.ts';
+import { makeCredentials, refreshEndpoint } from './operations/identity/credentials-file.ts';
 import { createJobKinds } from './operations/job-kinds.ts';
-import type { EngineDrivers } from './operations/parts.ts';
+import type { EngineDrivers, SecondStorage } from './operations/parts.ts';
+import { rebuildCatalog } from './operations/rebuild/rebuild-catalog.ts';
 import { restoreToFolder } from './operations/restore/restore-to-folder.ts';
 import { runScheduler } from './operations/schedule/run-scheduler.ts';
 import type { Clock } from './platform/clock.ts';
@@ -27,23 +37,31 @@ import { untilAborted } from './platform/deadline.ts';
 import type { Logger } from './platform/logger.ts';
 import { createLogger, silentLogger } from './platform/logger.ts';
 import { MasterKey } from './platform/master-key.ts';
-import { ensurePrivateFile, readFileIfPresent, writePrivateFile } from './platform/private-file.ts';
+import { ensurePrivateFile, readFileIfPresent } from './platform/private-file.ts';
 import type { Random } from './platform/random.ts';
 import { systemRandom } from './platform/random.ts';
 import { untilFired } from './platform/shutdown.ts';
 import { Supervisor } from './platform/supervisor.ts';
 import { openRepository } from './repository/open-repository.ts';
 import type { Repository } from './repository/repository.ts';
-import { LocalStorage } from './storage/local.ts';
+import { openExistingStorage, openStorage } from './storage/open-storage.ts';
+import { usualPatience } from './storage/s3-retry.ts';
 import type { Storage } from './storage/storage.ts';
+import { tryStorage } from './storage/storage-check.ts';
+import { parseStorageUrl } from './storage/storage-url.ts';
 
 const clock: Clock = systemClock;
 const random: Random = systemRandom;
 const workerStopMs = 20_000;
+const openTimeoutMs = 60_000;
+/** Somebody waits for the answer. */
+const impatience = { ...usualPatience, attemptMs: 10_000, operationMs: 10_000 };
 /** A cancel reaches a running job with the next renewal of its lease. */
 const renewMaxMs = 2_000;
 /** Whoever waits for an answer goes before the bytes of a backup. */
 const workerNiceness = 10;
+const checkTimeoutMs = 180_000;
+const quietly = { clock, random, log: silentLogger };
 const ownerSetting = 'catalog.id';
 const repositorySetting = 'repository.id';
 
@@ -56,6 +74,7 @@ type Ground = {
   readonly engines: EngineDrivers;
   readonly catalog: Catalog;
   readonly repository: Repository;
+  readonly secondStorage: SecondStorage | null;
 };
 
 export function createLocalActions(environment: Environment): LocalActions {
@@ -64,8 +83,15 @@ export function createLocalActions(environment: Environment): LocalActions {
     worker: runWorker,
     restoreToFolder: restoreWithoutService,
     readMasterKey: findMasterKey,
+    findRepository,
+    importMasterKey,
     checkCatalog,
-    checkStorage,
+    checkBackups,
+    rebuildCatalog: (config, request) => rebuildFromStorage(config, environment, request),
+    examineStorage,
+    copyBackups,
+    promoteCopy,
+    findOffsite,
     engines: createEngines,
   };
 }
@@ -76,14 +102,14 @@ async function serve(
   options: Parameters<LocalActions['serve']>[1],
 ): Promise<void> {
   const ground = await openGround(config, 'serve');
-  const { catalog, engines, log, repository } = ground;
+  const { catalog, engines, log, repository, secondStorage } = ground;
   const credentials = credentialsPath({ dataDir: config.dataDir }, environment);
   const publicUrl = config.publicUrl;
   const { instanceQuota, rateLimits } = config;
   const api = createApiServer({
     ...{ catalog, engines, clock, random, log, publicUrl, instanceQuota, rateLimits },
     defaultPolicy: nightlyPolicy(config.defaultKeepDays),
-    secondStorage: null,
+    secondStorage,
     downloads: {
       repository,
       linkKey: ground.masterKey.deriveKey('download links'),
@@ -99,9 +125,11 @@ async function serve(
     const port = address && typeof address === 'object' ? address.port : config.port;
     const host = config.host.includes(':') ? `[${config.host}]` : config.host;
     const endpoint = publicUrl ?? `http://${host}:${port}`;
-    const madeCredentials = await writeCredentials(ground, credentials, endpoint);
+    const place = { path: credentials, endpoint, region: config.region };
+    const madeCredentials = await makeCredentials({ catalog, random, clock }, place);
+    if (!madeCredentials) await refreshEndpoint(place, random);
     supervisor = superviseWorkers(ground, environment, options.workers);
-    scheduler = runScheduler({ catalog, clock, random, log }, ending.signal);
+    scheduler = runScheduler({ catalog, clock, random, log, secondStorage }, ending.signal);
     const ready: ServeReady = { endpoint, credentials, madeCredentials };
     options.onReady(ready);
     await untilFired(options.signal);
@@ -189,18 +217,121 @@ async function restoreWithoutService(
   config: Config,
   request: Parameters<LocalActions['restoreToFolder']>[1],
 ): ReturnType<LocalActions['restoreToFolder']> {
-  const log = silentLogger;
-  const masterKey = await findMasterKey(config);
-  const storage = await openExistingStorage(config.storageUrl);
-  await using repository = await openRepository({
-    ...{ storage, masterKey, random },
-    ownerId: null,
-    expectedId: null,
-    now: clock.now(),
-    signal: request.signal,
-  });
+  const { log } = quietly;
+  await using repository = await openForReading(config, request.signal);
   const engines = createEngines(config);
   return await restoreToFolder({ repository, engines }, { ...request, log });
+}
+
+async function checkBackups(
+  config: Config,
+  { instance, ...options }: Parameters<LocalActions['checkBackups']>[1],
+): ReturnType<LocalActions['checkBackups']> {
+  await using repository = await openForReading(config, options.signal);
+  return await checkStorage(repository, instance, options);
+}
+
+/** Reads the repository first, so that a wrong address or key makes no catalog. */
+async function rebuildFromStorage(
+  config: Config,
+  environment: Environment,
+  request: Parameters<LocalActions['rebuildCatalog']>[1],
+): ReturnType<LocalActions['rebuildCatalog']> {
+  await using repository = await openForReading(config, request.signal);
+  const masterKey = await findMasterKey(config);
+  await makeDataDir(config);
+  const catalog = await openCatalog({ url: config.databaseUrl.reveal(), masterKey, clock });
+  try {
+    await takeOverRepository(catalog, repository, request);
+    const credentials = credentialsPath({ dataDir: config.dataDir }, environment);
+    const endpoint = config.publicUrl ?? `http://${config.host}:${config.port}`;
+    const report = await rebuildCatalog(
+      {
+        ...{ catalog, repository, clock, random },
+        bootstrap: async (projectId) => {
+          const place = { path: credentials, endpoint, region: config.region };
+          await makeCredentials({ catalog, random, clock }, place, projectId);
+        },
+      },
+      request,
+    );
+    await catalog.settings.ensure(repositorySetting, repository.id);
+    return { ...report, location: repository.location, credentials };
+  } finally {
+    await catalog.close();
+  }
+}
+
+async function promoteCopy(config: Config): Promise<{ readonly location: string }> {
+  const signal = AbortSignal.timeout(openTimeoutMs);
+  await assertIsCopy(await openExistingStorage(config.storageUrl, quietly), signal);
+  await using repository = await openForReading(config, signal);
+  const masterKey = await findMasterKey(config);
+  await makeDataDir(config);
+  const catalog = await openCatalog({ url: config.databaseUrl.reveal(), masterKey, clock });
+  try {
+    await takeOverRepository(catalog, repository, { takeOver: true, signal });
+    await catalog.settings.ensure(repositorySetting, repository.id);
+    return { location: repository.location };
+  } finally {
+    await catalog.close();
+  }
+}
+
+/** First, so that nobody else changes what is read. @throws conflict */
+async function takeOverRepository(
+  catalog: Catalog,
+  repository: Repository,
+  { takeOver, signal }: { readonly takeOver: boolean; readonly signal: AbortSignal },
+): Promise<void> {
+  const expectedId = await catalog.settings.find(repositorySetting);
+  if (expectedId !== null && expectedId !== repository.id) {
+    const text = `the catalog belongs to repository ${expectedId}, not to ${repository.id}`;
+    throw new CairnError('conflict', text, {
+      hint: `${repository.location} needs a catalog of its own: name another --data or database`,
+    });
+  }
+  const ownerId = await catalog.settings.ensure(ownerSetting, random.hex(16));
+  await repository.takeOver(ownerId, { isAllowed: takeOver, now: clock.now(), signal });
+}
+
+/** With the key alone; never makes anything. @throws not-found */
+async function openForReading(
+  config: Config,
+  signal: AbortSignal,
+  key?: MasterKey,
+): Promise<Repository> {
+  const masterKey = key ?? (await findMasterKey(config));
+  const storage = await openExistingStorage(config.storageUrl, quietly);
+  return await openRepository({
+    ...{ storage, masterKey, random, ownerId: null, expectedId: null },
+    ...{ now: clock.now(), signal },
+  });
+}
+
+/** Also whether the master key is that of the repository: with another, nothing can be read. */
+async function findRepository(config: Config): ReturnType<LocalActions['findRepository']> {
+  await using repository = await openForReading(config, AbortSignal.timeout(30_000));
+  return { id: repository.id, location: repository.location };
+}
+
+async function importMasterKey(
+  config: Config,
+  secret: Secret,
+): ReturnType<LocalActions['importMasterKey']> {
+  const key = MasterKey.parse(secret.reveal());
+  await using repository = await openForReading(config, AbortSignal.timeout(30_000), key);
+  const known = await readMasterKey(config);
+  if (known && known.id !== key.id) {
+    throw new CairnError('conflict', `there is another master key already: ${known.id}`, {
+      hint: `look at ${keyPath(config)} and CAIRN_MASTER_KEY; nothing was changed`,
+    });
+  }
+  await makeDataDir(config);
+  const path = keyPath(config);
+  const isNew = (await readFileIfPresent(path)) === null;
+  await ensurePrivateFile(path, `${key.reveal()}\n`, random);
+  return { path, keyId: key.id, repositoryId: repository.id, isNew };
 }
 
 async function checkCatalog(config: Config): Promise<void> {
@@ -213,16 +344,10 @@ async function checkCatalog(config: Config): Promise<void> {
   }
 }
 
-/** Also whether the master key is that of the repository: with another, nothing can be read. */
-async function checkStorage(config: Config): Promise<string> {
-  const masterKey = await findMasterKey(config);
-  const storage = await openExistingStorage(config.storageUrl);
-  await using repository = await openRepository({
-    ...{ storage, masterKey, random, ownerId: null, expectedId: null },
-    now: clock.now(),
-    signal: AbortSignal.timeout(30_000),
-  });
-  return repository.location;
+async function examineStorage(url: string): Promise<readonly Diagnosis[]> {
+  parseStorageUrl(url);
+  const open = (): Promise<Storage> => openStorage(url, { ...quietly, patience: impatience });
+  return await tryStorage({ open, clock, random, signal: AbortSignal.timeout(checkTimeoutMs) });
 }
 
 /** What `serve` and `worker` both stand on. */
@@ -231,130 +356,38 @@ async function openGround(config: Config, name: string): Promise<Ground> {
   await makeDataDir(config);
   const masterKey = await ensureMasterKey(config);
   const engines = createEngines(config);
-  const storage = await openStorage(config.storageUrl);
+  const storage = await openStorage(config.storageUrl, { clock, random, log });
+  // A store that lacks something is told of now, not in the middle of a backup.
+  await storage.examine?.(AbortSignal.timeout(openTimeoutMs));
   const catalog = await openCatalog({ url: config.databaseUrl.reveal(), masterKey, clock, log });
   try {
     const ownerId = await catalog.settings.ensure(ownerSetting, random.hex(16));
-    const signal = AbortSignal.timeout(60_000);
+    const signal = AbortSignal.timeout(openTimeoutMs);
     const now = clock.now();
     // Once a catalog has a repository, another or none in its place is an error: where a volume is
     // not mounted, its backups would seem lost and a new repository would grow over them.
     const expectedId = await catalog.settings.find(repositorySetting);
     const parts = { storage, masterKey, ownerId, random, now, signal };
-    const repository = await openRepository({ ...parts, expectedId });
+    const objectSizes = { checkpointBytes: config.checkpointBytes };
+    const repository = await openRepository({ ...parts, expectedId, objectSizes });
     await catalog.settings.ensure(repositorySetting, repository.id);
-    return { config, log, masterKey, engines, catalog, repository };
+    const repositoryId = repository.id;
+    const offsite = { config, catalog, masterKey, source: storage, repositoryId, log };
+    const secondStorage = createSecondStorage(offsite);
+    return { config, log, masterKey, engines, catalog, repository, secondStorage };
   } catch (error) {
     await catalog.close();
     throw error;
   }
 }
 
-function workerParts({ catalog, engines, repository, config }: Ground) {
-  return { catalog, engines, repository, clock, random, serversDir: config.serversDir };
+function workerParts({ catalog, engines, repository, secondStorage, config }: Ground) {
+  const { serversDir, pruneGraceMs } = config;
+  return { catalog, engines, repository, secondStorage, clock, random, serversDir, pruneGraceMs };
 }
 
 /** The engines that this build knows. */
 function createEngines(config: Config): EngineDrivers {
   const { postgresqlBinDirs: binDirs, serverUser } = config;
   return { postgresql: createPostgresqlDriver({ binDirs, serverUser, clock, random }) };
-}
-
-/** For what only reads: a storage location that is not there must not be made. @throws not-found */
-async function openExistingStorage(url: string): Promise<Storage> {
-  await access(parseStorageUrl(url)).catch((cause: NodeJS.ErrnoException) => {
-    throw new CairnError('not-found', `there is no storage in ${url}: ${cause.code}`, {
-      hint: 'check CAIRN_STORAGE; without it, storage is the folder repository in the data folder',
-      cause,
-    });
-  });
-  return await openStorage(url);
-}
-
-async function openStorage(url: string): Promise<Storage> {
-  return await LocalStorage.open(parseStorageUrl(url), random);
-}
-
-/** The folder that a `file:` address names. @throws invalid */
-function parseStorageUrl(url: string): string {
-  const hint = 'set CAIRN_STORAGE to file:///absolute/path, with %23 for # and %3F for ?';
-  const parsed = URL.parse(url);
-  if (parsed?.protocol !== 'file:') {
-    const scheme = url.split('://')[0];
-    throw new CairnError('invalid', `storage location ${scheme}:// is not supported`, { hint });
-  }
-  if (parsed.host !== '' || parsed.search !== '' || parsed.hash !== '') {
-    throw new CairnError('invalid', `storage location ${url} does not name a folder`, { hint });
-  }
-  return resolve(fileURLToPath(parsed));
-}
-
-/**
- * Servers that a restore starts run as another user when we are root, so the folders above theirs
- * can be passed through (but not listed); what is private inside is private by its own mode.
- */
-async function makeDataDir({ dataDir, serversDir }: Config): Promise<void> {
-  const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
-  await mkdir(dataDir, { recursive: true, mode });
-  await mkdir(serversDir, { recursive: true, mode });
-}
-
-const keyPath = ({ dataDir }: Config): string => join(dataDir, 'master.key');
-
-async function ensureMasterKey(config: Config): Promise<MasterKey> {
-  const found = await readMasterKey(config);
-  if (found) return found;
-  const made = `${MasterKey.generate().reveal()}\n`;
-  return MasterKey.parse(await ensurePrivateFile(keyPath(config), made, random));
-}
-
-/** @throws not-found: a restore must never make a key of its own */
-async function findMasterKey(config: Config): Promise<MasterKey> {
-  const found = await readMasterKey(config);
-  if (found) return found;
-  throw new CairnError('not-found', `there is no master key in ${keyPath(config)}`, {
-    hint: 'name the data folder with --data, or set CAIRN_MASTER_KEY to that of the recovery kit',
-  });
-}
-
-async function readMasterKey(config: Config): Promise<MasterKey | null> {
-  const text = config.masterKey?.reveal() ?? (await readFileIfPresent(keyPath(config)));
-  return text === null ? null : MasterKey.parse(text);
-}
-
-/**
- * The credentials are written before the catalog commits: there is never an administrator nobody
- * knows.
- */
-async function writeCredentials(
-  { catalog, config }: Ground,
-  path: string,
-  endpoint: string,
-): Promise<boolean> {
-  const made = await bootstrapIdentity({ catalog, random, clock }, async (credentials) => {
-    const record = {
-      endpoint,
-      region: config.region,
-      project_id: credentials.project.id,
-      domain: credentials.domainName,
-      user: credentials.userName,
-      password: credentials.password.reveal(),
-      access_key: credentials.accessKey,
-      secret_key: credentials.secretKey.reveal(),
-    };
-    await writePrivateFile(path, `${JSON.stringify(record, null, 2)}\n`, random);
-  });
-  if (!made) await refreshEndpoint(path, endpoint);
-  return made !== null;
-}
-
-/** The port may be another than last time. */
-async function refreshEndpoint(path: string, endpoint: string): Promise<void> {
-  const text = await readFileIfPresent(path);
-  if (text === null) return;
-  const record: unknown = JSON.parse(text);
-  if (typeof record !== 'object' || record === null) return;
-  if ('endpoint' in record && record.endpoint === endpoint) return;
-  const refreshed = { ...record, endpoint };
-  await writePrivateFile(path, `${JSON.stringify(refreshed, null, 2)}\n`, random);
 }

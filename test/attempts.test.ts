@@ -29,6 +29,7 @@ import {
   testFacts,
   testInstanceId,
 } from './fixtures/repositories.ts';
+import { until } from './fixtures/until.ts';
 
 const lostLease = (): CairnError => new CairnError('conflict', 'the lease has run out');
 const backupId = testBackupId(1);
@@ -53,6 +54,7 @@ class Scene implements AsyncDisposable {
   openJobs: readonly unknown[] = [];
   /** Answers of `assertLease`, first to last; afterwards the lease is held. */
   leases: (CairnError | null)[] = [];
+  isFinal = false;
   /** While the server's files are being pushed. */
   meanwhile: () => Promise<void> = async () => undefined;
 
@@ -64,7 +66,10 @@ class Scene implements AsyncDisposable {
   }
 
   static async open(): Promise<Scene> {
-    const { repository, storage } = await openTestRepository();
+    const opened = await openTestRepository(undefined, undefined, {
+      objectSizes: { checkpointBytes: 1 },
+    });
+    const { repository, storage } = opened;
     const folder = await mkdtemp(join(tmpdir(), 'cairn-attempts-'));
     return new Scene(repository, storage as MemoryStorage, folder);
   }
@@ -93,6 +98,7 @@ class Scene implements AsyncDisposable {
     };
     return {
       ...{ assertLease, signal: never, log: silentLogger, progress: () => undefined },
+      isFinal: async () => this.isFinal,
       commit: async (work) => {
         await assertLease();
         return await work(this.#catalog());
@@ -133,7 +139,8 @@ class Scene implements AsyncDisposable {
     };
     const { repository, serversDir } = this;
     const engines = { postgresql: driver as EngineDriver };
-    const ground = { clock: systemClock, random: systemRandom };
+    const seams = { clock: systemClock, random: systemRandom };
+    const ground = { ...seams, pruneGraceMs: 86_400_000, secondStorage: null };
     return { catalog: this.#catalog(), engines, repository, serversDir, ...ground };
   }
 
@@ -208,6 +215,26 @@ describe('a second attempt at a backup', () => {
     await assert.rejects(scene.runBackup(), (error) => isErrorKind(error, 'repository-damaged'));
     assert.deepEqual(scene.calls, []);
     assert.equal(await scene.repository.findBackup(testInstanceId, backupId, never), null);
+  });
+
+  it('finds what the one before has finished, and leaves nothing if it is the last', async () => {
+    await using scene = await Scene.open();
+    const names = (): string[] => [...scene.storage.objects.keys()];
+    const hasPacks = (): boolean => names().some((name) => name.includes('/packs/'));
+    scene.meanwhile = async () => {
+      await until('a checkpoint is written', () =>
+        names().some((name) => name.includes('/checkpoints/')),
+      );
+      throw new CairnError('engine-unreachable', 'the connection is gone');
+    };
+    await assert.rejects(scene.runBackup(), /connection is gone/);
+    assert.ok(hasPacks());
+    scene.isFinal = true;
+    await assert.rejects(scene.runBackup(), /connection is gone/);
+    assert.deepEqual(
+      names().filter((name) => name.includes('/backups/')),
+      [],
+    );
   });
 
   it('takes over a manifest that a late attempt wrote before it', async () => {

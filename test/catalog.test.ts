@@ -161,7 +161,7 @@ describe('migration of the catalog', () => {
     await driver.destroy();
     await assert.rejects(
       fresh.openAnother(),
-      (e) => isErrorKind(e, 'invalid') && /version 99, this program knows up to 2/.test(e.message),
+      (e) => isErrorKind(e, 'invalid') && /version 99, this program knows up to 3/.test(e.message),
     );
   });
 });

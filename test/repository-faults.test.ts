@@ -167,6 +167,23 @@ describe('a storage that fails', () => {
     });
   }
 
+  it('may write the manifest after it has lost the answer, and finds its packs then', async () => {
+    const opened = await openMemory();
+    await using repository = opened.repository;
+    const { storage } = opened;
+    const create = storage.createExclusive.bind(storage);
+    let late: () => Promise<unknown> = () => Promise.resolve();
+    storage.createExclusive = async (name, bytes, signal) => {
+      if (!name.endsWith('/manifest')) return await create(name, bytes, signal);
+      late = () => create(name, bytes, signal);
+      throw new Error('no answer in time');
+    };
+    await assert.rejects(storeFiles(repository, files, { backupId: testBackupId(1) }), /no answer/);
+    await late();
+    const reader = await repository.openReader(testInstanceId, testBackupId(1), never);
+    assert.deepEqual(await extractAll(reader), files);
+  });
+
   it('does not keep an aborted backup waiting', async () => {
     const opened = await openMemory();
     await using _ = opened.repository;

@@ -27,7 +27,7 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
   cli: ['model', 'platform', 'config', 'operations', 'api'],
 };
 /** Put everything together, so they may import anything. */
-const composers = ['compose.ts', 'main.ts'];
+const composers = ['compose.ts', 'compose-copy.ts', 'compose-ground.ts', 'main.ts'];
 /** Started by path, never imported. */
 const entries = ['main.ts', 'repository/page-thread.ts'];
 

@@ -261,6 +261,12 @@ export const byReason: Readonly<Record<ErrorReason, Entry>> = {
     'Too many logins at once; retry later.',
     '登录请求过多，请稍后重试。',
   ),
+  'downloads-saturated': entry(
+    429,
+    'APIGW.0308',
+    'Too many downloads are being opened at once; retry later.',
+    '同时打开的下载过多，请稍后重试。',
+  ),
   'token-unknown': entry(404, 'DBS.290013', 'The token does not exist.', '令牌不存在。'),
   'user-unknown': entry(404, 'DBS.290013', 'The user does not exist.', '用户不存在。'),
   'user-name-taken': entry(409, 'DBS.201201', 'The user name exists already.', '用户名已存在。'),

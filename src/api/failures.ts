@@ -12,6 +12,8 @@ import type { RouteMap } from './route-map.ts';
 const readMethods: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
 /** Where Keystone's clients read the errors. */
 const keystonePrefix = '/v3/auth/';
+/** Where the limit itself names no time. */
+const retryAfterSeconds = 10;
 
 export function answerFailures(app: ApiApp, parts: ApiParts, routes: RouteMap): void {
   app.addHook('onRequest', async (request, reply) => {
@@ -76,6 +78,10 @@ function sendError(
     parts.log.error({ ...about, kind, details, cause, stack }, known.message);
   } else {
     parts.log.debug(about, known.message);
+  }
+  // Asked for again at once, what is too much stays too much.
+  if (status === 429 && !reply.hasHeader('Retry-After')) {
+    reply.header('Retry-After', retryAfterSeconds);
   }
   return reply.code(status).type('application/json; charset=utf-8').send(body);
 }

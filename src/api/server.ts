@@ -20,6 +20,7 @@ import { registerBackupFileRoutes, registerDownloadRoute } from './routes/downlo
 import { registerIdentityRoutes, registerTokenRoute } from './routes/identity.ts';
 import { registerInstanceRoutes } from './routes/instances.ts';
 import { registerJobDetailRoutes, registerJobRoutes } from './routes/jobs.ts';
+import { registerMaintenanceRoutes } from './routes/maintenance.ts';
 import { registerOffsiteInstanceRoute, registerOffsiteRoutes } from './routes/offsite.ts';
 import { registerPolicyRoutes } from './routes/policies.ts';
 import { registerProjectRoutes } from './routes/projects.ts';
@@ -56,7 +57,7 @@ export function createApiServer(parts: ApiParts): ApiApp {
     readRequests(scope);
     registerIdentityRoutes(scope, parts);
     registerRegionRoutes(scope, parts);
-    registerOffsiteInstanceRoute(scope);
+    registerOffsiteInstanceRoute(scope, parts);
   });
   app.register(
     async (scope) => {
@@ -102,6 +103,7 @@ export function createApiServer(parts: ApiParts): ApiApp {
       registerRegisteredInstanceRoutes(scope, parts);
       registerBackupDetailRoutes(scope, parts);
       registerJobDetailRoutes(scope, parts);
+      registerMaintenanceRoutes(scope, parts);
     },
     { prefix: '/cairn/v1/:projectId' },
   );

@@ -2,7 +2,7 @@ import type { SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { Backup } from '../model/backup.ts';
 import { CairnError } from '../model/errors.ts';
-import type { BackupId, ProjectId } from '../model/ids.ts';
+import type { BackupId, InstanceId, ProjectId } from '../model/ids.ts';
 import { findCount, moveCount } from './backup-counts.ts';
 import { toBackup, toBackupRow, toStateColumns } from './backup-rows.ts';
 import type { BackupFilter, BackupRecords } from './catalog.ts';
@@ -38,6 +38,17 @@ function readingRecords({
       return backup;
     },
     list: (filter, page) => listBackups({ db, traits }, filter, page),
+    async listInstanceIds(projectId) {
+      const rows = await db
+        .selectFrom('backup_counts')
+        .select('instance_id')
+        .distinct()
+        .where('project_id', '=', projectId)
+        .where('backup_count', '>', 0)
+        .orderBy('instance_id')
+        .execute();
+      return rows.map((row) => row.instance_id as InstanceId);
+    },
     async isNameTaken(projectId, name) {
       const row = await db
         .selectFrom('backups')
@@ -137,8 +148,8 @@ function selectMatching({ db, traits }: CatalogDatabase, filter: BackupFilter) {
 /**
  * As an expression, so that no index of the project is taken for it: with `project_id` and `type`
  * given, SQLite would walk all of the project's backups of the type for those of one instance (58
- * ms instead of 1 ms). PostgreSQL must see it plainly, or it expects few rows and sorts them all (42
- * ms instead of 5 ms).
+ * ms instead of 1 ms). PostgreSQL must see it plainly, or it expects few rows and sorts them all
+ * (42 ms instead of 5 ms).
  */
 function isOfProject(projectId: ProjectId) {
   return sql<SqlBool>`coalesce(${sql.ref('project_id')}, '') = ${projectId}`;

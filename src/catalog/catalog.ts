@@ -148,6 +148,8 @@ export interface PolicyRecords {
   put(record: PolicyRecord): Promise<void>;
   /** Those that are on, of every project, in the order of their instances. */
   listActive(page: PageRequest): Promise<readonly PolicyRecord[]>;
+  /** Those with an off-site policy, of every project, in the order of their instances. */
+  listOffsite(page: PageRequest): Promise<readonly PolicyRecord[]>;
   /** Those of the given instances, for a list that shows them. */
   listFor(instanceIds: readonly InstanceId[]): Promise<readonly PolicyRecord[]>;
   delete(instanceId: InstanceId): Promise<void>;
@@ -218,6 +220,8 @@ export interface BackupRecords {
   find(projectId: ProjectId, id: BackupId): Promise<Backup | null>;
   /** @throws not-found */
   get(projectId: ProjectId, id: BackupId): Promise<Backup>;
+  /** Instances that have backups, also those that are gone themselves. */
+  listInstanceIds(projectId: ProjectId): Promise<readonly InstanceId[]>;
   /** Newest `startedAt` first, id as the tie-breaker. */
   list(filter: BackupFilter, page: PageRequest): Promise<Page<Backup>>;
   /** A name counts as taken while its backup is neither deleting nor gone. Case-sensitive. */
@@ -308,6 +312,8 @@ export interface JobRecords {
    * attempt. The fence stays used. @throws conflict when stale
    */
   giveBack(lease: Lease, notBefore: Date): Promise<void>;
+  /** What the job has found. Call it inside the transaction that has asserted the lease. */
+  setResult(id: JobId, result: JobPayload): Promise<void>;
   /**
    * Jobs whose worker is gone: running with an expired lease, or leased by one of the given dead
    * owners. They stay as they are; the caller decides on each one under `takeOver`.
@@ -325,6 +331,21 @@ export interface JobRecords {
   requestCancel(id: JobId, at: Date): Promise<{ ended: boolean }>;
 }
 
+export interface PruneRecords {
+  /** Objects that nothing needed, and since when that is known. */
+  listCandidates(instanceId: InstanceId): Promise<ReadonlyMap<string, Date>>;
+  /** Those that are there keep their time. */
+  addCandidates(instanceId: InstanceId, names: readonly string[], at: Date): Promise<void>;
+  forgetCandidates(instanceId: InstanceId, names: readonly string[]): Promise<void>;
+  /** Instances with backups whose last turn was not after that moment. */
+  listDue(
+    before: Date,
+    limit: number,
+  ): Promise<readonly { readonly projectId: ProjectId; readonly instanceId: InstanceId }[]>;
+  /** Of several callers one gets true: none had a turn after `before`. */
+  takeTurn(instanceId: InstanceId, before: Date, at: Date): Promise<boolean>;
+}
+
 export interface SettingRecords {
   find(key: string): Promise<string | null>;
   /** Writes unless the key is there; answers the value that counts. */
@@ -339,6 +360,7 @@ export interface CatalogSession {
   readonly jobs: JobRecords;
   readonly settings: SettingRecords;
   readonly policies: PolicyRecords;
+  readonly prune: PruneRecords;
   readonly tags: TagRecords;
   readonly clientTokens: ClientTokenRecords;
 }

@@ -3,7 +3,13 @@ import { sql } from 'kysely';
 import { engines } from '../model/engine-kind.ts';
 import { CairnError } from '../model/errors.ts';
 import type { InstanceId, ProjectId } from '../model/ids.ts';
-import type { Connection, Instance, InstanceState, ManagedServer } from '../model/instance.ts';
+import type {
+  Connection,
+  Instance,
+  InstanceState,
+  PlacedServer,
+  ServerPlace,
+} from '../model/instance.ts';
 import { tlsModes } from '../model/instance.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import type { InstanceFilter, InstanceRecords } from './catalog.ts';
@@ -143,8 +149,13 @@ function formatConnection({ password: _, ...visible }: Connection): string {
 function toStateColumns(state: InstanceState): Pick<InstanceRow, 'status' | 'failure_reason'> {
   return {
     status: state.status,
-    failure_reason: 'reason' in state ? state.reason : null,
+    failure_reason: failureOf(state),
   };
+}
+
+function failureOf(state: InstanceState): string | null {
+  if (state.status === 'restoring') return state.failure;
+  return 'reason' in state ? state.reason : null;
 }
 
 function toInstance(row: InstanceRow, masterKey: MasterKey): Instance {
@@ -168,9 +179,10 @@ function toState(row: InstanceRow): InstanceState {
   switch (row.status) {
     case 'building':
     case 'active':
-    case 'restoring':
     case 'switching':
       return { status: row.status };
+    case 'restoring':
+      return { status: row.status, failure: row.failure_reason };
     case 'create-failed':
     case 'failed':
       return { status: row.status, reason: row.failure_reason ?? '' };
@@ -195,12 +207,20 @@ function toConnection(row: InstanceRow, masterKey: MasterKey): Connection | null
   };
 }
 
-function toManaged(text: string): ManagedServer {
-  const place = 'instances.managed';
-  const value = readObject(text, place);
+function toManaged(text: string): PlacedServer {
+  const where = 'instances.managed';
+  const value = readObject(text, where);
   return {
-    homeDir: readText(value['homeDir'], place),
-    dataDir: readText(value['dataDir'], place),
-    binDir: readText(value['binDir'], place),
+    homeDir: readText(value['homeDir'], where),
+    dataDir: readText(value['dataDir'], where),
+    binDir: readText(value['binDir'], where),
+    place: toPlace(value['place']),
   };
+}
+
+function toPlace(value: unknown): ServerPlace | null {
+  const where = 'instances.managed.place';
+  if (value === undefined || value === null) return null;
+  const { serversId, host } = value as Record<string, unknown>;
+  return { serversId: readText(serversId, where), host: readText(host, where) };
 }

@@ -38,6 +38,7 @@ export function toNewJobRow(job: NewJob): JobRow {
     created_at: job.createdAt.getTime(),
     started_at: null,
     ended_at: null,
+    result: null,
   };
 }
 
@@ -62,6 +63,7 @@ export function toJob(row: JobRow): Job {
     createdAt: new Date(row.created_at),
     startedAt: readDateOrNull(row.started_at, 'jobs.started_at'),
     endedAt: readDateOrNull(row.ended_at, 'jobs.ended_at'),
+    result: row.result === null ? null : readObject(row.result, 'jobs.result'),
   };
 }
 

@@ -85,7 +85,7 @@ function readingRecords({
 
 function leasedRecords(
   database: CatalogDatabase,
-): Pick<JobRecords, 'renew' | 'assertLease' | 'end' | 'retry' | 'giveBack'> {
+): Pick<JobRecords, 'renew' | 'assertLease' | 'end' | 'retry' | 'giveBack' | 'setResult'> {
   const { db, traits } = database;
   return {
     async renew(lease, leaseExpiresAt, progress) {
@@ -111,6 +111,10 @@ function leasedRecords(
         .$if(traits.hasRowLocks && db.isTransaction, (query) => query.forUpdate())
         .executeTakeFirst();
       if (!row) throw staleLease(lease);
+    },
+    async setResult(id, result) {
+      const row = { result: JSON.stringify(result) };
+      await db.updateTable('jobs').set(row).where('id', '=', id).execute();
     },
     async end(lease, outcome, at) {
       const error = outcome.status === 'succeeded' ? null : JSON.stringify(outcome.error);

@@ -7,6 +7,7 @@ import type { CatalogDatabase } from './dialect.ts';
 import { inTransaction } from './dialect.ts';
 import { createInitialTables } from './migrations/0001-initial.ts';
 import { createRdsApiTables } from './migrations/0002-rds-api.ts';
+import { createMaintenanceTables } from './migrations/0003-maintenance.ts';
 import type { Migration } from './migrations/migration.ts';
 
 /**
@@ -15,6 +16,7 @@ import type { Migration } from './migrations/migration.ts';
 const migrations: readonly Migration[] = [
   { name: '0001-initial', up: createInitialTables },
   { name: '0002-rds-api', up: createRdsApiTables },
+  { name: '0003-maintenance', up: createMaintenanceTables },
 ];
 
 /** @throws invalid when a newer program has migrated the catalog already */

@@ -14,6 +14,7 @@ import { instanceRecords } from './instances.ts';
 import { jobRecords } from './jobs.ts';
 import { migrate } from './migrate.ts';
 import { policyRecords } from './policies.ts';
+import { pruneRecords } from './prune.ts';
 import { settingRecords } from './settings.ts';
 import { tagRecords } from './tags.ts';
 
@@ -69,6 +70,7 @@ function createSession(database: CatalogDatabase, masterKey: MasterKey): Catalog
     jobs: jobRecords(database),
     settings: settingRecords(database),
     policies: policyRecords(database),
+    prune: pruneRecords(database),
     tags: tagRecords(database),
     clientTokens: clientTokenRecords(database),
   };

@@ -40,6 +40,17 @@ export function policyRecords({ db, traits }: CatalogDatabase): PolicyRecords {
         .execute();
       return rows.map(toRecord);
     },
+    async listOffsite({ offset, limit }) {
+      const rows = await db
+        .selectFrom('policies')
+        .selectAll()
+        .where('offsite', 'is not', null)
+        .orderBy('instance_id')
+        .offset(offset)
+        .limit(limit)
+        .execute();
+      return rows.map(toRecord);
+    },
     async listFor(instanceIds) {
       if (instanceIds.length === 0) return [];
       const query = db.selectFrom('policies').selectAll().where('instance_id', 'in', instanceIds);

@@ -140,7 +140,19 @@ export type JobRow = {
   created_at: number;
   started_at: number | null;
   ended_at: number | null;
+  /** JSON of what the job has found. */
+  result: string | null;
 };
+
+/** An object that nothing needs, and since when that is known. */
+export type PruneCandidateRow = {
+  instance_id: string;
+  object_name: string;
+  first_seen_at: number;
+};
+
+/** When the scheduler last asked for a prune of an instance. */
+export type PruneTurnRow = { instance_id: string; asked_at: number };
 
 export type SettingRow = { key: string; value: string };
 
@@ -160,6 +172,8 @@ export type CatalogSchema = {
   backups: BackupRow;
   backup_counts: BackupCountRow;
   jobs: JobRow;
+  prune_candidates: PruneCandidateRow;
+  prune_turns: PruneTurnRow;
   settings: SettingRow;
   catalog_migrations: MigrationRow;
 };

@@ -31,6 +31,10 @@ export function addBackupDownload(group: Command, program: Program, output: Outp
             const seconds = Math.max(0.001, (program.clock.monotonicMs() - beganMs) / 1000);
             progress.update('fetching', doneBytes, totalBytes, doneBytes / seconds);
           },
+          onBusy: (waitMs) => {
+            const text = `the service is busy: trying again in ${formatDuration(waitMs)}\n`;
+            output.complain(text);
+          },
           clock: program.clock,
         });
         progress.stop();

@@ -5,20 +5,13 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/config.ts';
+import type { Diagnosis } from '../model/diagnosis.ts';
 import { CairnError, toCairnError } from '../model/errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
-import type { Program } from './program.ts';
-
-type Verdict = 'ok' | 'warning' | 'failed';
-type Diagnosis = {
-  readonly check: string;
-  readonly verdict: Verdict;
-  readonly text: string;
-  readonly hint: string | null;
-};
+import type { LocalActions, Program } from './program.ts';
 
 const versionsLookedFor = ['15', '16', '17', '18'];
 
@@ -68,7 +61,11 @@ async function examine(
     await local.checkCatalog(config);
     return 'answers';
   });
-  await attempt('storage', async () => `${await local.checkStorage(config)} holds a repository`);
+  await attempt(
+    'storage',
+    async () => `${(await local.findRepository(config)).location} holds a repository`,
+  );
+  if (config.offsite) diagnoses.push(await diagnoseOffsite(config, local));
   const driver = local.engines(config).postgresql;
   for (const version of driver ? versionsLookedFor : []) {
     const work = async (): Promise<string> => (await driver?.findServerBinaries(version)) ?? '';
@@ -84,9 +81,22 @@ async function examine(
   return diagnoses;
 }
 
+/** Copies come after backups: what is missing is no reason to say that nothing works. */
+async function diagnoseOffsite(config: Config, local: LocalActions): Promise<Diagnosis> {
+  return await diagnose('off-site storage', 'warning', async () => {
+    const found = await local.findOffsite(config);
+    if (found?.newest) {
+      return `${found.location}, newest off-site copy: ${found.newest.toISOString()}`;
+    }
+    throw new CairnError('not-found', `${found?.location} holds no copy of a backup yet`, {
+      hint: 'set an off-site policy: cairn policy offsite INSTANCE --keep-days N',
+    });
+  });
+}
+
 async function diagnose(
   check: string,
-  onFailure: Exclude<Verdict, 'ok'>,
+  onFailure: Exclude<Diagnosis['verdict'], 'ok'>,
   work: () => Promise<string>,
 ): Promise<Diagnosis> {
   try {

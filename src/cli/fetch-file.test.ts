@@ -1,30 +1,45 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import { mountSmallDisk, skipWithoutRoot } from '../../test/fixtures/small-disk.ts';
 import { CairnError, isErrorKind } from '../model/errors.ts';
+import { MiB } from '../model/units.ts';
 import { systemClock } from '../platform/clock.ts';
 import { fetchFile } from './fetch-file.ts';
 
 const content = randomBytes(3_000_000);
-const impatient = { ...systemClock, sleep: async () => undefined };
+let sleptMs = 0;
+const impatient = {
+  ...systemClock,
+  sleep: async (spanMs: number) => {
+    sleptMs += spanMs;
+  },
+};
 const server = createServer((request, response) => answer(request, response));
 /** What the server does with a request; each test sets its own. */
 let answer: (request: IncomingMessage, response: ServerResponse) => void;
 let folder: string;
+const madeFolders: string[] = [];
 let links = 0;
 
 before(() => new Promise<void>((done) => server.listen(0, '127.0.0.1', done)));
-after(() => server.close());
-beforeEach(async (context) => {
+after(async () => {
+  server.close();
+  for (const made of madeFolders) await rm(made, { recursive: true });
+});
+beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cairn-fetch-'));
   links = 0;
-  if ('after' in context) context.after(() => rm(folder, { recursive: true, force: true }));
+  sleptMs = 0;
+  madeFolders.push(folder);
 });
 
 const targetPath = (): string => join(folder, 'backup.tar.zst');
@@ -35,6 +50,7 @@ async function fetchIt(): Promise<void> {
     targetPath: targetPath(),
     findLink: async () => `http://127.0.0.1:${port}/?link=${++links}`,
     onProgress: () => undefined,
+    onBusy: () => undefined,
     clock: impatient,
   });
 }
@@ -160,4 +176,149 @@ test('what cannot be helped ends it at once', async () => {
   await assert.rejects(fetchIt(), (error) => {
     return error instanceof CairnError && error.kind === 'invalid' && /write/.test(error.message);
   });
+});
+
+test('two commands never write one file; the second leaves it alone', async () => {
+  const begun = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  answer = (request, response) => {
+    response.writeHead(200, { etag: '"one"', 'content-length': content.byteLength });
+    response.write(content.subarray(0, 1_000_000), () => begun.resolve());
+    void goOn.promise.then(() => response.end(content.subarray(1_000_000)));
+    answer = serve;
+    assert.equal(request.headers.range, undefined);
+  };
+  const first = fetchIt();
+  await begun.promise;
+  await assert.rejects(fetchIt(), (error) => {
+    return isErrorKind(error, 'conflict') && error.message.includes(`process ${process.pid}`);
+  });
+  assert.equal(links, 1);
+  goOn.resolve();
+  await first;
+  await assertWhole();
+  await assert.rejects(fetchIt(), (error) => isErrorKind(error, 'invalid'));
+  await assertWhole();
+});
+
+test('a lock that nobody holds any more is taken over; of others none', async () => {
+  const lockPath = `${targetPath()}.part.lock`;
+  const host = hostname();
+  answer = serve;
+  const child = spawn('true');
+  await once(child, 'exit');
+  for (const stale of [
+    { host, pid: child.pid, started: null },
+    // The number of a process that lives, but another one.
+    { host, pid: process.pid, started: '1' },
+  ]) {
+    await writeFile(lockPath, JSON.stringify(stale));
+    await fetchIt();
+    await assertWhole();
+    await rm(targetPath());
+  }
+  for (const held of [
+    JSON.stringify({ host, pid: process.ppid, started: null }),
+    JSON.stringify({ host: 'elsewhere', pid: child.pid, started: null }),
+    '',
+  ]) {
+    await writeFile(lockPath, held);
+    await assert.rejects(fetchIt(), (error) => isErrorKind(error, 'conflict'), held);
+    assert.equal(await readFile(lockPath, 'utf8'), held);
+  }
+});
+
+test('of many commands that find a stale lock, one fetches at a time', async () => {
+  const child = spawn('true');
+  await once(child, 'exit');
+  const stale = { host: hostname(), pid: child.pid, started: null };
+  await writeFile(`${targetPath()}.part.lock`, JSON.stringify(stale));
+  let running = 0;
+  answer = (request, response) => {
+    assert.equal(++running, 1);
+    response.on('close', () => running--);
+    serve(request, response);
+  };
+  const results = await Promise.allSettled(Array.from({ length: 8 }, fetchIt));
+  assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1);
+  await assertWhole();
+});
+
+test('what has arrived on a disk that ran full is gone on with', {
+  skip: skipWithoutRoot,
+}, async () => {
+  await using disk = await mountSmallDisk(2);
+  folder = disk.path;
+  answer = serve;
+  await assert.rejects(fetchIt(), (error) => {
+    if (!isErrorKind(error, 'storage-full')) return false;
+    assert.match(error.hint ?? '', /MB have arrived and are kept/);
+    return true;
+  });
+  const { bytes } = JSON.parse(await readFile(`${targetPath()}.part.state`, 'utf8'));
+  assert.ok(bytes > MiB);
+  await disk.resize(8);
+  let range: string | undefined;
+  answer = (request, response) => {
+    range = request.headers.range;
+    serve(request, response);
+  };
+  await fetchIt();
+  assert.equal(range, `bytes=${bytes}-`);
+  await assertWhole();
+});
+
+test('a full disk that took nothing is not said to keep anything', {
+  skip: skipWithoutRoot,
+}, async () => {
+  await using disk = await mountSmallDisk(1);
+  folder = disk.path;
+  await writeFile(join(folder, 'filler'), Buffer.alloc(MiB)).catch(() => undefined);
+  answer = serve;
+  await assert.rejects(fetchIt(), (error) => {
+    return isErrorKind(error, 'storage-full') && !/kept/.test(error.hint ?? '');
+  });
+  assert.deepEqual(await readdir(folder), ['filler']);
+});
+
+test('a busy service is waited for as long as it asks, and is no failure', async () => {
+  let refusals = 0;
+  answer = (request, response) => {
+    if (++refusals <= 20) response.writeHead(429, { 'retry-after': '45' }).end('{}');
+    else serve(request, response);
+  };
+  await fetchIt();
+  await assertWhole();
+  assert.equal(sleptMs, 20 * 45_000);
+});
+
+test('half an hour of a busy service ends it, and says so', async () => {
+  answer = (_request, response) => void response.writeHead(429, { 'retry-after': '9999' }).end();
+  await assert.rejects(fetchIt(), (error) => {
+    if (!isErrorKind(error, 'conflict')) return false;
+    assert.match(error.message, /busy for 30 min/);
+    assert.match(error.hint ?? '', /nothing has arrived/);
+    return true;
+  });
+  assert.equal(sleptMs, 30 * 60_000);
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test('says what is kept of a download that breaks off for good', async () => {
+  answer = (request, response) => {
+    answer = (_request, failing) => void failing.writeHead(500).end('{}');
+    serve(request, response, { bytes: 1_000_000 });
+  };
+  const hintOf = async (): Promise<string> => {
+    const error = await fetchIt().then(
+      () => null,
+      (failure: unknown) => failure,
+    );
+    assert.ok(isErrorKind(error, 'engine-unreachable'), String(error));
+    return error.hint ?? '';
+  };
+  assert.match(await hintOf(), /arrived and are kept/);
+  await rm(`${targetPath()}.part`);
+  await rm(`${targetPath()}.part.state`);
+  assert.match(await hintOf(), /nothing has arrived/);
 });

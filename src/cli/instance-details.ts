@@ -5,6 +5,7 @@ import type { RestoreTimesSchema } from '../api/schema/recovery.ts';
 import type { InstanceTagsWire } from '../api/schema/tag.ts';
 import { CairnError } from '../model/errors.ts';
 import { findInstance } from './find-instance.ts';
+import { findStoredInstance } from './find-stored-instance.ts';
 import type { CommonOptions } from './options.ts';
 import { withCommon } from './options.ts';
 import type { Output } from './output.ts';
@@ -47,11 +48,11 @@ function addTag(group: Command, open: OpenService, output: Output): void {
 function addWindows(group: Command, open: OpenService, output: Output): void {
   const windows = group.command('windows').description('list what an instance can be restored to');
   withCommon(windows)
-    .argument('<id-or-name>')
+    .argument('<id-or-name>', 'one that is gone but has backups: by its id')
     .option('--date <DAY>', 'yyyy-mm-dd of UTC')
     .action(async (text: string, options: CommonOptions & { date?: string }) => {
       const service = await open(options);
-      const { id } = await findInstance(service, text);
+      const id = await findStoredInstance(service, text);
       const query = options.date === undefined ? '' : `?date=${encodeURIComponent(options.date)}`;
       const path = `/instances/${id}/restore-time${query}`;
       const answer = await service.rds<Static<typeof RestoreTimesSchema>>('GET', path);

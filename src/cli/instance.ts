@@ -9,6 +9,7 @@ import type {
 } from '../api/schema/registered-instance.ts';
 import { CairnError } from '../model/errors.ts';
 import { formatBytes } from '../model/units.ts';
+import { countAutomated, describeAutomated } from './automated-backups.ts';
 import { exitCodes } from './exit-codes.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
@@ -25,6 +26,7 @@ export function addInstanceCommands(root: Command, program: Program, output: Out
   const group = root.command('instance').description('database servers that Cairn knows');
   const open = (options: CommonOptions): Promise<ServiceClient> => openService(options, program);
   addAdd(group, open, output);
+  addUpdate(group, open, output);
   addReading(group, open, output);
   addCheck(group, open, output);
   addRemove(group, open, output, program);
@@ -35,29 +37,59 @@ type Open = OpenService;
 
 function addAdd(group: Command, open: Open, output: Output): void {
   const add = group.command('add').description('register a server; its connection is tested first');
-  withCommon(add)
+  withUrl(withCommon(add))
     .requiredOption('--name <NAME>', '1 to 64 letters, digits, - and _, a letter first')
-    .requiredOption(
-      '--url <URL>',
-      'postgres://user:password@host:5432/database; - reads it from stdin',
-    )
-    .action(async (options: CommonOptions & { name: string; url: string }) => {
+    .option('--pool <NAME>', 'the workers that do its jobs, as in cairn worker --pool')
+    .action(async (options: CommonOptions & { name: string; url: string; pool?: string }) => {
       const service = await open(options);
-      const url = options.url === '-' ? await readStandardInput() : options.url;
-      try {
-        const body = { name: options.name, url };
-        const path = '/instances';
-        const answer = await service.cairn<RegisterInstanceResponse>('POST', path, body);
-        if (options.json) return output.json(answer);
-        printFindings(output, answer.findings);
-        output.print(`${answer.instance.id}\n`);
-      } catch (error) {
-        if (error instanceof ServiceError && !options.json) {
-          printFindings(output, findingsOf(error.body));
-        }
-        throw error;
-      }
+      const { name, pool } = options;
+      const body = { name, ...(pool !== undefined && { pool }), url: await readUrl(options) };
+      await showOutcome(options, output, () => service.cairn('POST', '/instances', body));
     });
+}
+
+function addUpdate(group: Command, open: Open, output: Output): void {
+  const update = group
+    .command('update')
+    .description('another address or password of a server; it is tested first');
+  withUrl(withCommon(update))
+    .argument('<id-or-name>')
+    .action(async (text: string, options: CommonOptions & { url: string }) => {
+      const service = await open(options);
+      const { id } = await findInstance(service, text);
+      const body = { url: await readUrl(options) };
+      await showOutcome(options, output, () => service.cairn('PUT', `/instances/${id}`, body));
+    });
+}
+
+function withUrl(command: Command): Command {
+  return command.requiredOption(
+    '--url <URL>',
+    'postgres://user:password@host:5432/database; - reads it from stdin',
+  );
+}
+
+async function readUrl({ url }: { readonly url: string }): Promise<string> {
+  return url === '-' ? await readStandardInput() : url;
+}
+
+/** The id, and what was found when the server was looked at, also when it was refused. */
+async function showOutcome(
+  options: CommonOptions,
+  output: Output,
+  ask: () => Promise<RegisterInstanceResponse>,
+): Promise<void> {
+  try {
+    const answer = await ask();
+    if (options.json) return output.json(answer);
+    printFindings(output, answer.findings);
+    output.print(`${answer.instance.id}\n`);
+  } catch (error) {
+    if (error instanceof ServiceError && !options.json) {
+      printFindings(output, findingsOf(error.body));
+    }
+    throw error;
+  }
 }
 
 function addReading(group: Command, open: Open, output: Output): void {
@@ -106,21 +138,31 @@ function addRemove(group: Command, open: Open, output: Output, program: Program)
     .description('forget a server; one that Cairn restored is stopped and deleted with its data');
   withCommon(remove)
     .argument('<id-or-name>')
-    .option('--yes', 'needed for a server that Cairn restored: its data goes')
+    .option('--yes', 'needed where something is deleted: automated backups, data of our own server')
     .action(async (text: string, options: CommonOptions & { yes?: boolean }) => {
       const service = await open(options);
       const instance = await findInstance(service, text);
-      if (instance.managed && !options.yes) {
-        throw new CairnError('invalid', `${instance.name} runs on data that would be deleted`, {
-          hint: 'say --yes to stop the server and delete its folder',
-        });
-      }
+      if (!options.yes) await assertNothingGoes(service, instance);
       const path = `/instances/${instance.id}`;
       const { job_id } = await service.rds<{ job_id: string }>('DELETE', path);
       const job = await followJob(service, job_id, { output, clock: program.clock });
       if (options.json) output.json({ job } satisfies JobDetailResponse);
       else output.print(`removed ${instance.name}\n`);
     });
+}
+
+/** Manual backups stay. @throws invalid, naming what would be deleted */
+async function assertNothingGoes(
+  service: ServiceClient,
+  { id, name, managed }: RegisteredInstanceWire,
+): Promise<void> {
+  const count = await countAutomated(service, id);
+  const going = count > 0 ? [`its ${describeAutomated(count)} would be deleted`] : [];
+  if (managed) going.unshift('the server and its data would be deleted');
+  if (going.length === 0) return;
+  throw new CairnError('invalid', `${name} is not removed unasked: ${going.join(', and ')}`, {
+    hint: 'say --yes to delete that; manual backups stay',
+  });
 }
 
 function factsOf(instance: RegisteredInstanceWire): readonly [string, string | number | null][] {

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import type { JobDetailListWire, JobDetailResponse, JobDetailWire } from '../api/schema/job.ts';
+import { CairnError } from '../model/errors.ts';
 import { formatBytes } from '../model/units.ts';
+import { awaitEnd } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
@@ -8,6 +10,7 @@ import type { Program } from './program.ts';
 
 export function addJobCommands(root: Command, program: Program, output: Output): void {
   const group = root.command('job').description('what Cairn does or has done');
+  addCancel(group, program, output);
   withCommon(group.command('list').description('list jobs, newest first'))
     .option('--limit <N>', 'at most so many', '50')
     .action(async (options: CommonOptions & { limit: string }) => {
@@ -45,6 +48,28 @@ export function addJobCommands(root: Command, program: Program, output: Output):
         ['ended', job.ended],
       ]);
     });
+}
+
+function addCancel(group: Command, program: Program, output: Output): void {
+  withCommon(group.command('cancel').description('end a job that waits or runs'))
+    .argument('<id>')
+    .option('--wait', 'wait until it has ended')
+    .action(async (id: string, options: CommonOptions & { wait?: boolean }) => {
+      const service = await openService(options, program);
+      const path = `/jobs/${encodeURIComponent(id)}/cancel`;
+      const asked = (await service.cairn<JobDetailResponse>('POST', path)).job;
+      const parts = { output, clock: program.clock };
+      const job = options.wait ? await awaitEnd(service, id, parts) : asked;
+      if (options.wait) assertCancelled(job);
+      if (options.json) return output.json({ job });
+      output.print(job.status === 'cancelled' ? `cancelled ${id}\n` : `cancelling ${id}\n`);
+    });
+}
+
+/** @throws conflict when it had ended by itself before its worker heard of it */
+function assertCancelled({ id, status }: JobDetailWire): void {
+  if (status === 'cancelled') return;
+  throw new CairnError('conflict', `job ${id} ${status} before it could be cancelled`);
 }
 
 function progressOf({ progress }: JobDetailWire): string {

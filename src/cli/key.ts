@@ -2,8 +2,9 @@
 // keys sign requests.
 import type { Command } from 'commander';
 import type { AccessKeyListWire, CreateAccessKeyResponse } from '../api/schema/user.ts';
-import { loadConfig } from '../config/config.ts';
 import { findUser } from './find-identity.ts';
+import { addKitCommands } from './key-kit.ts';
+import { addRotateCommand } from './key-rotate.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
@@ -17,41 +18,10 @@ export function addKeyCommands(root: Command, program: Program, output: Output):
   const group = root
     .command('key')
     .description('the master key that backups are sealed with; access keys that sign requests');
-  addExport(group, program, output);
+  addKitCommands(group, program, output);
+  addRotateCommand(group, program, output);
   addAccessKeyList(group, program, output);
   addAccessKeyChanges(group, program, output);
-}
-
-function addExport(group: Command, program: Program, output: Output): void {
-  const command = group
-    .command('export')
-    .description('print the recovery kit with the master key: restores need nothing else');
-  withCommon(command).action(async (options: CommonOptions) => {
-    const config = loadConfig({ dataDir: options.data }, program.environment);
-    const key = await (await program.local()).readMasterKey(config);
-    const { storageUrl } = config;
-    if (options.json) {
-      const record = { storage: storageUrl, master_key_id: key.id, master_key: key.reveal() };
-      return output.json(record);
-    }
-    output.print(
-      [
-        'Cairn recovery kit. Keep it apart from the backups: whoever has both can read the data,',
-        'and without the key nobody can.',
-        '',
-        `  storage:     ${storageUrl}`,
-        `  key id:      ${key.id}`,
-        `  master key:  ${key.reveal()}`,
-        '',
-        'To restore on an empty machine:',
-        '',
-        `  export CAIRN_STORAGE=${storageUrl}`,
-        '  export CAIRN_MASTER_KEY=<master key>',
-        '  cairn restore --backup <backup id> --to <new folder>',
-        '',
-      ].join('\n'),
-    );
-  });
 }
 
 function addAccessKeyList(group: Command, program: Program, output: Output): void {

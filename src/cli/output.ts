@@ -6,6 +6,8 @@ import { formatBytes } from '../model/units.ts';
 export type Output = {
   /** Set by a command that ran to its end and has a bad result to tell. */
   exitCode: number;
+  /** Answers go to a screen, not to a file or a pipe. */
+  readonly isTerminal: boolean;
   readonly print: (text: string) => void;
   readonly complain: (text: string) => void;
   readonly json: (value: unknown) => void;
@@ -30,6 +32,7 @@ export function createOutput({ out, error }: Terminal): Output {
   const print = (text: string): void => void out.write(text);
   return {
     exitCode: 0,
+    isTerminal: out.isTTY === true,
     print,
     complain: (text) => void error.write(text),
     json: (value) => print(`${JSON.stringify(value, null, 2)}\n`),

@@ -1,13 +1,16 @@
 // The command line: every operation, a table for people or `--json` for programs, real exit codes.
 // Commands that ask the service go through the HTTP API like every other client; `serve`, `worker`,
-// `restore --to`, `doctor` and `key export` work on this machine and get their parts from
-// `compose.ts`.
-import { Command, CommanderError } from 'commander';
+// `restore --to`, `doctor`, `storage check` and `key export` work on this machine and get their
+// parts from `compose.ts`.
+import { Command } from 'commander';
 import type { Config, Environment } from '../config/config.ts';
-import type { CairnError } from '../model/errors.ts';
-import { toCairnError } from '../model/errors.ts';
+import type { Diagnosis } from '../model/diagnosis.ts';
+import type { Secret } from '../model/secret.ts';
 import { version } from '../model/version.ts';
+import type { CheckOptions, CheckReport } from '../operations/check/check-storage.ts';
+import type { CopyStorageReport, CopyStorageRequest } from '../operations/offsite/copy-storage.ts';
 import type { EngineDrivers } from '../operations/parts.ts';
+import type { RebuildReport, rebuildCatalog } from '../operations/rebuild/rebuild-catalog.ts';
 import type {
   FolderRestoreRequest,
   restoreToFolder,
@@ -15,17 +18,20 @@ import type {
 import type { Clock } from '../platform/clock.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import { addBackupCommands } from './backup.ts';
+import { addCatalogCommands } from './catalog.ts';
+import { addCheckCommand } from './check.ts';
 import { addDoctorCommand } from './doctor.ts';
-import { exitCodeOf, exitCodes } from './exit-codes.ts';
 import { addInstanceCommands } from './instance.ts';
 import { addJobCommands } from './job.ts';
 import { addKeyCommands } from './key.ts';
 import type { Output } from './output.ts';
 import { addPolicyCommands } from './policy.ts';
 import { addProjectCommands } from './project.ts';
+import { addPruneCommand } from './prune.ts';
+import { reportError } from './report-error.ts';
 import { addRestoreCommand } from './restore.ts';
 import { addServeCommand } from './serve.ts';
-import { ServiceError } from './service-client.ts';
+import { addStorageCommands } from './storage.ts';
 import { addUserCommands } from './user.ts';
 import { addWorkerCommand } from './worker.ts';
 
@@ -67,11 +73,68 @@ export type LocalActions = {
     request: Omit<FolderRestoreRequest, 'log'>,
   ): ReturnType<typeof restoreToFolder>;
   readMasterKey(config: Config): Promise<MasterKey>;
+  /**
+   * The repository that the master key opens. @throws not-found, storage-unavailable, invalid for
+   * another key
+   */
+  findRepository(config: Config): Promise<{ readonly id: string; readonly location: string }>;
+  /**
+   * Writes the file of the master key, once it has opened the repository.
+   * @throws invalid when it does not; conflict when another key is there
+   */
+  importMasterKey(config: Config, key: Secret): Promise<ImportedKey>;
   /** Answers when the catalog does. @throws storage-unavailable */
   checkCatalog(config: Config): Promise<void>;
-  /** Where the repository is. @throws not-found, storage-unavailable */
-  checkStorage(config: Config): Promise<string>;
+  /** Tries what a storage can do. @throws invalid when the address is none */
+  examineStorage(url: string): Promise<readonly Diagnosis[]>;
+  /** Reads the repository with the key alone. @throws not-found, storage-unavailable */
+  checkBackups(config: Config, request: CheckRequest): Promise<CheckReport>;
+  /**
+   * Fills the catalog from the storage. @throws conflict when another Cairn owns the repository and
+   * `takeOver` is false
+   */
+  rebuildCatalog(config: Config, request: RebuildRequest): Promise<RebuildResult>;
+  /**
+   * Copies the repository, or compares a copy with it. @throws not-found, conflict, storage errors
+   */
+  copyBackups(config: Config, request: CopyRequest): Promise<CopyResult>;
+  /**
+   * Makes this catalog the owner of the copy in the configured storage. @throws conflict when it is
+   * no copy
+   */
+  promoteCopy(config: Config): Promise<{ readonly location: string }>;
+  /** Null: no second storage is configured. @throws not-found, storage-unavailable */
+  findOffsite(
+    config: Config,
+  ): Promise<{ readonly location: string; readonly newest: Date | null } | null>;
   engines(config: Config): EngineDrivers;
+};
+
+export type CopyRequest = CopyStorageRequest & {
+  readonly to: string;
+  /** Null: the storage of the configuration. */
+  readonly from: string | null;
+};
+export type CopyResult = CopyStorageReport;
+
+export type RebuildRequest = Parameters<typeof rebuildCatalog>[1] & { readonly takeOver: boolean };
+export type RebuildResult = RebuildReport & {
+  readonly location: string;
+  /** The file with the administrator's login. */
+  readonly credentials: string;
+};
+
+export type ImportedKey = {
+  readonly path: string;
+  readonly keyId: string;
+  readonly repositoryId: string;
+  /** False: the same key was there already. */
+  readonly isNew: boolean;
+};
+
+export type CheckRequest = Omit<CheckOptions, 'instanceIds'> & {
+  /** Id or name; null: everything. */
+  readonly instance: string | null;
 };
 
 /** Runs one command. Answers the exit code; never throws, never ends the process. */
@@ -93,7 +156,11 @@ export async function runCommandLine(
   addPolicyCommands(root, program, output);
   addRestoreCommand(root, program, output);
   addJobCommands(root, program, output);
+  addPruneCommand(root, program, output);
+  addCheckCommand(root, program, output);
+  addCatalogCommands(root, program, output);
   addDoctorCommand(root, program, output);
+  addStorageCommands(root, program, output);
   addUserCommands(root, program, output);
   addProjectCommands(root, program, output);
   addKeyCommands(root, program, output);
@@ -104,37 +171,11 @@ export async function runCommandLine(
     await root.parseAsync(args, { from: 'user' });
     return output.exitCode;
   } catch (error) {
-    return report(error, args, output);
+    return reportError(error, { json: args.includes('--json') }, output);
   }
-}
-
-/** What was looked at when a server was refused: the reader of JSON wants it as much as anybody. */
-function findingsOf(error: CairnError): { readonly findings?: unknown } {
-  if (!(error instanceof ServiceError) || !error.body || typeof error.body !== 'object') return {};
-  return 'findings' in error.body ? { findings: error.body.findings } : {};
 }
 
 function* everyCommand(command: Command): Generator<Command> {
   yield command;
   for (const child of command.commands) yield* everyCommand(child);
-}
-
-function report(error: unknown, args: readonly string[], output: Output): number {
-  const wantsJson = args.includes('--json');
-  if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return exitCodes.ok;
-    // What is wrong went to standard error already, in commander's words.
-    const message = error.message.replace(/^error: /, '');
-    if (wantsJson) output.json({ error: { kind: 'invalid', message, hint: null } });
-    return exitCodes.usage;
-  }
-  const known = toCairnError(error);
-  const { kind, message, hint } = known;
-  if (wantsJson) output.json({ error: { kind, message, hint }, ...findingsOf(known) });
-  else {
-    output.complain(`cairn: ${message}\n`);
-    if (hint) output.complain(`  ${hint.replaceAll('\n', '\n  ')}\n`);
-    if (kind === 'bug') output.complain(`${known.stack ?? ''}\n`);
-  }
-  return exitCodeOf(kind);
 }

@@ -10,6 +10,9 @@ import { writePrivateFile } from '../platform/private-file.ts';
 import type { Random } from '../platform/random.ts';
 
 const requestTimeoutMs = 60_000;
+/** Where an answer of status 429 names no time. */
+const retryAfterSeconds = 30;
+const retryAfterMaxSeconds = 120;
 
 export type ServiceOptions = {
   readonly dataDir?: string | undefined;
@@ -27,12 +30,17 @@ type Credentials = {
 /** An error answer whose body says more than code and text, such as findings. */
 export class ServiceError extends CairnError {
   readonly body: unknown;
+  /** Of status 429: when to come again. Null for every other answer. */
+  readonly retryAfterMs: number | null;
 
-  constructor(kind: ErrorKind, message: string, hint: string | null, body: unknown) {
-    super(kind, message, hint === null ? {} : { hint });
-    this.body = body;
+  constructor(kind: ErrorKind, message: string, answer: ErrorAnswer) {
+    super(kind, message, answer.retryAfterMs === null ? {} : { hint: 'try again later' });
+    this.body = answer.body;
+    this.retryAfterMs = answer.retryAfterMs;
   }
 }
+
+type ErrorAnswer = { readonly body: unknown; readonly retryAfterMs: number | null };
 
 export class ServiceClient {
   readonly #credentials: Credentials;
@@ -140,7 +148,7 @@ export class ServiceClient {
     });
     const text = await response.text();
     const answer = text === '' ? null : parseAnswer(text, response.status);
-    if (!response.ok) throw toError(response.status, answer);
+    if (!response.ok) throw toError(response, answer);
     return { headers: response.headers, body: answer };
   }
 }
@@ -155,11 +163,22 @@ function parseAnswer(text: string, status: number): unknown {
   }
 }
 
-function toError(status: number, body: unknown): CairnError {
+/** What an answer of status 429 asks for, 1 second to 2 minutes; null for every other answer. */
+export function retryAfterMsOf({ status, headers }: Response): number | null {
+  if (status !== 429) return null;
+  const seconds = Number(headers.get('retry-after') ?? retryAfterSeconds);
+  const asked = Number.isFinite(seconds) ? seconds : retryAfterSeconds;
+  return 1000 * Math.min(retryAfterMaxSeconds, Math.max(1, asked));
+}
+
+function toError(response: Response, body: unknown): CairnError {
+  const { status } = response;
   const answer = (body ?? {}) as { error_code?: unknown; error_msg?: unknown };
   const code = typeof answer.error_code === 'string' ? ` (${answer.error_code})` : '';
   const text = typeof answer.error_msg === 'string' ? answer.error_msg : `HTTP status ${status}`;
-  return new ServiceError(kindOf(status, answer.error_code), `${text}${code}`, null, body);
+  const retryAfterMs = retryAfterMsOf(response);
+  const kind = kindOf(status, answer.error_code);
+  return new ServiceError(kind, `${text}${code}`, { body, retryAfterMs });
 }
 
 /** Where the code says more than the status: the RDS family answers 400 to nearly everything. */
@@ -182,7 +201,7 @@ function kindOf(status: number, code: unknown): ErrorKind {
   if (status === 401) return 'unauthenticated';
   if (status === 403) return 'forbidden';
   if (status === 404) return 'not-found';
-  if (status === 409) return 'conflict';
+  if (status === 409 || status === 429) return 'conflict';
   return status < 500 ? 'invalid' : 'bug';
 }
 

@@ -55,7 +55,8 @@ function addAdd(group: Command, open: Open, output: Output): void {
     .addOption(roleOption())
     .action(async (name: string, options: AddOptions) => {
       const service = await open(options);
-      if (options.project !== undefined && options.role === undefined) {
+      const hasPlace = options.project !== undefined || options.allProjects;
+      if (hasPlace && options.role === undefined) {
         throw new CairnError('invalid', 'a project without a role says nothing', {
           hint: `add --role ${roles.join('|')}`,
         });
@@ -145,10 +146,12 @@ function addRevoke(group: Command, open: Open, output: Output): void {
     });
 }
 
-type PlaceOptions = { readonly project?: string };
+type PlaceOptions = { readonly project?: string; readonly allProjects?: boolean };
 
 function withPlace(command: Command): Command {
-  return command.option('--project <ID-OR-NAME>', 'in this project only; else in every project');
+  return command
+    .option('--project <ID-OR-NAME>', 'in this project')
+    .option('--all-projects', 'in every project, and in those to come');
 }
 
 function withPassword(command: Command): Command {
@@ -162,8 +165,16 @@ function roleOption(): Option {
   return new Option('--role <ROLE>', 'what the user may do').choices(roles);
 }
 
-/** Null: every project. */
-async function placeOf(service: ServiceClient, { project }: PlaceOptions): Promise<string | null> {
+/** Null: every project, which nobody gets by leaving a word out. @throws invalid, not-found */
+async function placeOf(
+  service: ServiceClient,
+  { project, allProjects = false }: PlaceOptions,
+): Promise<string | null> {
+  if ((project === undefined) !== allProjects) {
+    throw new CairnError('invalid', 'a role is of one project or of all of them', {
+      hint: 'say either --project NAME or --all-projects',
+    });
+  }
   return project === undefined ? null : (await findProject(service, project)).id;
 }
 

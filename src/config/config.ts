@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { CairnError } from '../model/errors.ts';
 import { Secret } from '../model/secret.ts';
+import { MiB } from '../model/units.ts';
 import type { LogLevel } from '../platform/logger.ts';
 import { logLevels } from '../platform/logger.ts';
 
@@ -18,8 +19,10 @@ export type Config = {
   readonly region: string;
   /** `sqlite:/path` or `postgres://…`. */
   readonly databaseUrl: Secret;
-  /** `file:///path`. */
+  /** `file:///path` or `s3://bucket/prefix?…`: `storage/storage-url.ts` parses it. */
   readonly storageUrl: string;
+  /** Where copies of backups go; null: nowhere. */
+  readonly offsite: { readonly url: string; readonly region: string } | null;
   /** 64 hex digits; null: the file `master.key` in the data folder. */
   readonly masterKey: Secret | null;
   /** Where servers live that a restore starts. */
@@ -39,6 +42,10 @@ export type Config = {
     /** Token calls from one address; null: no limit. */
     readonly loginsPerMinute: number | null;
   };
+  /** How long an object must have been unneeded before a prune deletes it. */
+  readonly pruneGraceMs: number;
+  /** A backup notes what is finished whenever it has stored so many bytes. */
+  readonly checkpointBytes: number;
   /** How long a download can be begun with its link. */
   readonly linkLifetimeMs: number;
   readonly jobs: {
@@ -65,6 +72,7 @@ export function loadConfig(overrides: ConfigOverrides, environment: Environment)
     overrides.listen ?? read('CAIRN_LISTEN') ?? `127.0.0.1:${defaultPort}`,
   );
   const masterKey = read('CAIRN_MASTER_KEY');
+  const offsiteUrl = read('CAIRN_OFFSITE_STORAGE');
   const leaseMs = readNumber(environment, 'CAIRN_JOB_LEASE_MS', { min: 1_000, max: 600_000 });
   return {
     dataDir,
@@ -75,6 +83,10 @@ export function loadConfig(overrides: ConfigOverrides, environment: Environment)
       read('CAIRN_DATABASE_URL') ?? `sqlite:${join(dataDir, 'catalog.sqlite')}`,
     ),
     storageUrl: read('CAIRN_STORAGE') ?? pathToFileURL(join(dataDir, 'repository')).href,
+    offsite:
+      offsiteUrl === null
+        ? null
+        : { url: offsiteUrl, region: read('CAIRN_OFFSITE_REGION') ?? 'offsite' },
     masterKey: masterKey === null ? null : new Secret(masterKey),
     serversDir: resolve(read('CAIRN_SERVERS_DIR') ?? join(dataDir, 'servers')),
     serverUser: read('CAIRN_SERVER_USER'),
@@ -88,6 +100,11 @@ export function loadConfig(overrides: ConfigOverrides, environment: Environment)
       requestsPerMinute: readLimit(environment, 'CAIRN_RATE_LIMIT', 30_000),
       loginsPerMinute: readLimit(environment, 'CAIRN_LOGIN_RATE_LIMIT', 120),
     },
+    pruneGraceMs:
+      (readNumber(environment, 'CAIRN_PRUNE_GRACE_HOURS', { min: 1, max: 8_760 }) ?? 24) *
+      3_600_000,
+    checkpointBytes:
+      (readNumber(environment, 'CAIRN_CHECKPOINT_MIB', { min: 1, max: 1_048_576 }) ?? 4_096) * MiB,
     linkLifetimeMs:
       (readNumber(environment, 'CAIRN_LINK_MINUTES', { min: 1, max: 1_440 }) ?? 15) * 60_000,
     jobs: {

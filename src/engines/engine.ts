@@ -170,12 +170,19 @@ export type ServerPrepareOptions = {
   readonly log: Logger;
 };
 
-export type ServerStartOptions = ServerPrepareOptions & {
+/** Whom the restored server will be reached as. */
+export type RestoredLogin = {
+  /** User, password (null: a random one) and database; where to reach it follows from the port. */
+  readonly connection: Connection;
   /**
-   * Where the source instance was reached: user, password and database are those of the backup's
-   * roles.
+   * `ensure`: the role is the backup's, and gets the password when it has another. `create`: the
+   * same, and a role that the backup does not know is made, which may log in and replicate only.
    */
-  readonly sourceConnection: Connection;
+  readonly rolePassword: 'ensure' | 'create';
+};
+
+export type ServerStartOptions = ServerPrepareOptions & {
+  readonly login: RestoredLogin;
   /** 0: any free port. */
   readonly port: number;
 };
@@ -185,11 +192,8 @@ export type ManagedStartOptions = {
   readonly connection: Connection;
   /** 0: any free port. */
   readonly port: number;
-  /**
-   * `ensure`: the role gets the password when it has another, as after a restore. `keep`: the roles
-   * are the user's, and stay as they are.
-   */
-  readonly rolePassword: 'ensure' | 'keep';
+  /** As after a restore, or `keep`: the roles are the user's, and stay as they are. */
+  readonly rolePassword: RestoredLogin['rolePassword'] | 'keep';
   readonly signal: AbortSignal;
   readonly log: Logger;
 };
@@ -246,6 +250,8 @@ export interface EngineDriver {
    * what to install
    */
   findServerBinaries(serverVersion: string): Promise<string>;
+  /** Whether a server of ours runs on the folder now, on this host. */
+  isManagedRunning(server: ManagedServer): Promise<boolean>;
   /** Stops a server that one of the above started; harmless when it is not running. */
   stopManaged(server: ManagedServer, signal: AbortSignal): Promise<void>;
 }

@@ -145,6 +145,14 @@ export class Attempt {
         this.#stop.signal.throwIfAborted();
         if (!this.#keeper.isHeld) throw new CairnError('conflict', 'the lease has run out');
       },
+      isFinal: async (error) => {
+        const ending = this.#planEnding({ kind: 'threw', error: toCairnError(error) });
+        if (ending?.kind !== 'fail' || !this.#keeper.isHeld) return false;
+        return await catalog.jobs.assertLease(lease).then(
+          () => true,
+          () => false,
+        );
+      },
     };
   }
 

@@ -73,9 +73,10 @@ async function failJob(
   let hasEnded = false;
   try {
     await catalog.transaction(async (tx) => {
-      await tx.jobs.end(lease, outcome, at);
+      const told = await heedCancel(tx, job, outcome);
+      await tx.jobs.end(lease, told, at);
       hasEnded = true;
-      await kind?.onFailed(job, outcome, tx, at);
+      await kind?.onFailed(job, told, tx, at);
     });
   } catch (error) {
     if (!hasEnded || isErrorKind(error, 'storage-unavailable')) throw error;
@@ -85,4 +86,15 @@ async function failJob(
     );
     await catalog.jobs.end(lease, outcome, at);
   }
+}
+
+/** A recipe may have seen the flag of a cancel in the catalog before the worker did. */
+async function heedCancel(
+  tx: CatalogSession,
+  { projectId, id }: Job,
+  outcome: FailedOutcome,
+): Promise<FailedOutcome> {
+  if (outcome.status !== 'failed' || outcome.error.kind !== 'cancelled') return outcome;
+  const current = await tx.jobs.find(projectId, id);
+  return current?.cancelRequested ? { status: 'cancelled', error: cancelledByUser } : outcome;
 }

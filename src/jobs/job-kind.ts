@@ -17,6 +17,11 @@ export interface JobContext {
   commit<T>(work: (tx: CatalogSession) => Promise<T>): Promise<T>;
   /** Call right before anything that cannot be undone. @throws conflict when the lease is lost */
   assertLease(): Promise<void>;
+  /**
+   * Whether the job is over for good when the attempt throws this now: no attempt will follow, and
+   * the lease is still held. Also answers after a cancel, when `assertLease` throws.
+   */
+  isFinal(error: unknown): Promise<boolean>;
 }
 
 export type JobKind = {

@@ -40,6 +40,7 @@ export const errorReasons = [
   'action-not-allowed',
   'login-locked',
   'logins-saturated',
+  'downloads-saturated',
   'token-unknown',
   'user-unknown',
   'user-name-taken',

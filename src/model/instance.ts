@@ -27,12 +27,28 @@ export type ManagedServer = {
   readonly binDir: string;
 };
 
+/** Which folder of servers a home lies in, so that no other host answers for it. */
+export type ServerPlace = {
+  /** Lies in the folder itself and moves with it. */
+  readonly serversId: string;
+  /** The host that started the server: for people to find it, not to compare. */
+  readonly host: string;
+};
+
+export type PlacedServer = ManagedServer & {
+  /** Null: started before places were kept. */
+  readonly place: ServerPlace | null;
+};
+
 export type InstanceState =
   | { readonly status: 'building' }
   | { readonly status: 'active' }
   | { readonly status: 'create-failed'; readonly reason: string }
-  /** A backup is being restored over it. */
-  | { readonly status: 'restoring' }
+  /**
+   * A backup is being restored over it, and its old server is as it was: running, or with the
+   * `failure` of an earlier restore over it, not.
+   */
+  | { readonly status: 'restoring'; readonly failure: string | null }
   /** The same, and its old server is stopped: whoever takes over must end with one of the two. */
   | { readonly status: 'switching' }
   /** A restore over it failed, and the server that was there could not be started again. */
@@ -54,7 +70,7 @@ export type Instance = {
   readonly serverVersion: string | null;
   /** PostgreSQL's system identifier, or what the engine has in its place. */
   readonly systemIdentifier: string | null;
-  readonly managed: ManagedServer | null;
+  readonly managed: PlacedServer | null;
   /** Which workers can reach it. */
   readonly pool: string;
   readonly createdAt: Date;

@@ -40,4 +40,6 @@ export type Job = {
   readonly createdAt: Date;
   readonly startedAt: Date | null;
   readonly endedAt: Date | null;
+  /** What the job has found, for kinds that find something; each kind has its own shape. */
+  readonly result: JobPayload | null;
 };

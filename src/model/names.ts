@@ -30,3 +30,8 @@ export function isLoginName(text: string): boolean {
 export function isProjectName(text: string): boolean {
   return /^[A-Za-z0-9_-]{1,64}$/.test(text);
 }
+
+/** Of workers: 1 to 32 lower-case letters, digits and hyphens, a letter first. */
+export function isPoolName(text: string): boolean {
+  return /^[a-z][a-z0-9-]{0,31}$/.test(text);
+}

@@ -21,6 +21,8 @@ const operatorActions = [
   'rds:instance:dealTag',
   'cairn:job:cancel',
   'cairn:instance:check',
+  'cairn:repository:prune',
+  'cairn:repository:check',
 ] as const;
 
 /** What loses or gives away data, or decides what is kept. */
@@ -34,6 +36,7 @@ const ownerActions = [
   'rds:instance:setRecycleBin',
   'rds:instance:switchLogReplay',
   'cairn:instance:register',
+  'cairn:repository:rotateKeys',
 ] as const;
 
 export const actions = [...viewerActions, ...operatorActions, ...ownerActions] as const;

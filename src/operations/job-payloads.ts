@@ -11,6 +11,11 @@ export const jobKinds = {
   restore: 'restore-new-instance',
   restoreInPlace: 'restore-in-place',
   removeInstance: 'remove-instance',
+  prune: 'prune',
+  planPrune: 'plan-prune',
+  check: 'check',
+  copyOffsite: 'copy-offsite',
+  rotateKey: 'rotate-key',
 } as const;
 export type JobKindName = (typeof jobKinds)[keyof typeof jobKinds];
 
@@ -21,6 +26,11 @@ export const jobAttemptsMax = {
   'restore-new-instance': 2,
   'restore-in-place': 3,
   'remove-instance': 5,
+  prune: 3,
+  'plan-prune': 3,
+  check: 2,
+  'copy-offsite': 3,
+  'rotate-key': 3,
 } as const satisfies Record<JobKindName, number>;
 
 export type BackupPayload = { readonly backupId: BackupId };
@@ -36,6 +46,16 @@ export type RestorePayload = {
 export type RestoreInPlacePayload = Omit<RestorePayload, 'port'> & {
   /** The folder of the server that the target had when this was asked for. */
   readonly replacedHomeDir: string;
+};
+/** `readData` null: the pages themselves are not read; an empty seed: that of the job. */
+export type CheckPayload = {
+  readonly readData: { readonly percent: number; readonly seed: string } | null;
+};
+/** What the scheduler saw when it asked: the copy holds that backup when the job has succeeded. */
+export type CopyOffsitePayload = {
+  readonly newestBackupId: BackupId;
+  /** Whether what has outlived the policy leaves the copy: not while the clock is in doubt. */
+  readonly removeOlder: boolean;
 };
 export type RemoveInstancePayload = { readonly instanceId: InstanceId };
 
@@ -58,6 +78,25 @@ export function parseRestoreInPlacePayload(payload: JobPayload): RestoreInPlaceP
   const replacedHomeDir = payload['replacedHomeDir'];
   if (typeof replacedHomeDir === 'string') return { ...restore, replacedHomeDir };
   throw new CairnError('bug', 'job payload has no valid replacedHomeDir');
+}
+
+export function parseCheckPayload(payload: JobPayload): CheckPayload {
+  const readData = payload['readData'];
+  if (readData === null) return { readData };
+  if (typeof readData === 'object' && readData && 'percent' in readData && 'seed' in readData) {
+    const { percent, seed } = readData;
+    if (typeof percent === 'number' && typeof seed === 'string') {
+      return { readData: { percent, seed } };
+    }
+  }
+  throw new CairnError('bug', 'job payload has no valid readData');
+}
+
+export function parseCopyOffsitePayload(payload: JobPayload): CopyOffsitePayload {
+  return {
+    newestBackupId: requireId(payload, 'newestBackupId', parseBackupId),
+    removeOlder: payload['removeOlder'] === true,
+  };
 }
 
 export function parseRemoveInstancePayload(payload: JobPayload): RemoveInstancePayload {

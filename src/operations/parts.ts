@@ -7,8 +7,17 @@ import { CairnError } from '../model/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
+import type { RepositoryCopy } from '../repository/repository.ts';
 
 export type EngineDrivers = Partial<Record<Engine, EngineDriver>>;
+
+/** Where a copy of the repository is kept. */
+export type SecondStorage = {
+  /** Its name as a region, in off-site policies. */
+  readonly region: string;
+  /** Opened when it is used: its being away stops nothing else. @throws storage errors */
+  open(): Promise<RepositoryCopy>;
+};
 
 /** For operations that answer a caller (API, command line): they never move backup bytes. */
 export type RequestParts = {
@@ -22,7 +31,7 @@ export type RequestParts = {
   /** What a new instance gets unless its request names another. */
   readonly defaultPolicy: BackupPolicy;
   /** Where copies of backups can go besides the storage; null: nowhere. */
-  readonly secondStorage: { readonly region: string; readonly projectId: string } | null;
+  readonly secondStorage: SecondStorage | null;
 };
 
 /** @throws engine-refused when this build has no driver for the engine */

@@ -11,26 +11,33 @@ import { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Storage } from '../storage/storage.ts';
+import { forgetAttempt, removeLeftovers, tidyCommitted } from './attempt-leftovers.ts';
 import type { Batch, FileSegment } from './batch.ts';
 import { Batcher } from './batch.ts';
-import type { MapPart } from './file-map.ts';
+import { CheckpointWriter } from './checkpoint-writer.ts';
+import { LiveBytes } from './copy-forward.ts';
 import { BufferShelf, FlowGate } from './flow-gate.ts';
+import type { ObjectSizes } from './format.ts';
 import {
   backupFolder,
+  checkpointsFolder,
   digestBytes,
   frameRawBytesMax,
-  manifestObject,
   partPagesMax,
 } from './format.ts';
 import type { DataKey } from './keys.ts';
-import type { FileEntry, Manifest, PartReference, TableEntry } from './manifest.ts';
-import { commitManifest } from './manifest-commit.ts';
+import type { FileEntry, PartReference, TableEntry } from './manifest.ts';
+import { commitManifest, createSizes } from './manifest-commit.ts';
 import type { MapStore } from './map-store.ts';
 import { MapWriter } from './map-writer.ts';
-import { isPresent } from './object-presence.ts';
 import { PackWriter } from './pack.ts';
 import { countPages, pageFates } from './pages.ts';
+import type { PriorMapPart } from './part-draft.ts';
 import { notePriors, PartDraft } from './part-draft.ts';
+import type { PriorFiles, PriorPart } from './prior-files.ts';
+import { findPriorPart } from './prior-files.ts';
+import type { ComparedFile } from './prior-parts.ts';
+import { PriorParts } from './prior-parts.ts';
 import type { BackupFacts, CommittedBackup, RepositoryWriter } from './repository.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
@@ -42,36 +49,41 @@ export type WriterParts = {
   readonly dataKey: DataKey;
   readonly instanceId: InstanceId;
   readonly backupId: BackupId;
-  /** The backup that pages are compared with; null for none. */
-  readonly previous: Manifest | null;
+  /** What pages are compared with: earlier attempts at this backup, then the previous backup. */
+  readonly priors: PriorFiles;
+  /** Begin of this attempt. */
+  readonly now: Date;
+  /** Earlier attempts have left something that must go in the end. */
+  readonly hasLeftovers: boolean;
+  /** Packs that are not referred to any more. */
+  readonly copyForward: ReadonlySet<string>;
   readonly level: number;
+  readonly objectSizes: ObjectSizes;
   /** Whether the storage still holds what makes the backup readable: marker and data key. */
   readonly assertReadable: () => Promise<void>;
   readonly signal: AbortSignal;
   readonly log: Logger;
 };
 
-type OpenFile = {
-  readonly entry: FileEntry;
-  readonly prior: FileEntry | null;
-  priorPart: { readonly index: number; readonly part: MapPart | null } | null;
-  draft: PartDraft | null;
-};
+type OpenFile = ComparedFile & { readonly entry: FileEntry; draft: PartDraft | null };
 
 type Segment = FileSegment<OpenFile>;
-type PriorParts = ReadonlyMap<Segment, MapPart | null>;
+type KnownParts = ReadonlyMap<Segment, PriorMapPart | null>;
 
 const batchesInFlightPerThread = 3;
 
 export class BackupWriter implements RepositoryWriter {
   readonly #parts: WriterParts;
+  readonly #folder: string;
   readonly #gate: FlowGate;
   readonly #shelf = new BufferShelf(frameRawBytesMax);
   readonly #batcher: Batcher<OpenFile>;
   readonly #packs: PackWriter;
   readonly #maps: MapWriter;
   readonly #table: TableEntry[] = [];
-  readonly #priors: ReadonlyMap<string, FileEntry>;
+  readonly #priorParts: PriorParts<OpenFile>;
+  readonly #checkpoints: CheckpointWriter;
+  readonly #live = new LiveBytes();
   /** Objects that the manifest will list, with their place in its list. */
   readonly #packIndex = new Map<string, number>();
   readonly #mapIndex = new Map<string, number>();
@@ -81,24 +93,35 @@ export class BackupWriter implements RepositoryWriter {
   #logicalBytes = 0;
   #newBytes = 0;
   #done = false;
+  /** The manifest was sent: even when the answer is lost, it may be there, or come later. */
+  #mayBeCommitted = false;
 
   constructor(parts: WriterParts) {
     this.#parts = parts;
     const { storage, pool, dataKey, level, signal } = parts;
     this.#gate = new FlowGate(4 + batchesInFlightPerThread * pool.threadCount);
     this.#batcher = new Batcher(this.#shelf, (batch) => this.#dispatch(batch));
-    this.#priors = new Map(parts.previous?.files.map((file) => [file.path, file]));
     // Every attempt writes under names of its own: an object is never written twice (rule 1).
-    const folder = backupFolder(parts.instanceId, parts.backupId);
+    this.#folder = backupFolder(parts.instanceId, parts.backupId);
     const attempt = randomBytes(6).toString('hex');
     this.#packs = new PackWriter({
       ...{ storage, pool, dataKey, level, signal },
       gate: this.#gate,
       shelf: this.#shelf,
-      namePrefix: `${folder}packs/${attempt}-`,
+      namePrefix: `${this.#folder}packs/${attempt}-`,
+      targetBytes: parts.objectSizes.packBytes,
     });
-    const namePrefix = `${folder}maps/${attempt}-`;
-    this.#maps = new MapWriter({ storage, dataKey, namePrefix, signal });
+    this.#maps = new MapWriter({
+      ...{ storage, dataKey, signal },
+      namePrefix: `${this.#folder}maps/${attempt}-`,
+      targetBytes: parts.objectSizes.mapsBytes,
+    });
+    this.#priorParts = new PriorParts(parts);
+    this.#checkpoints = new CheckpointWriter({
+      ...{ storage, dataKey, signal, log: parts.log, attemptAt: parts.now },
+      namePrefix: `${checkpointsFolder(parts.instanceId, parts.backupId)}${attempt}-`,
+      intervalBytes: parts.objectSizes.checkpointBytes,
+    });
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
@@ -115,9 +138,8 @@ export class BackupWriter implements RepositoryWriter {
     const modified = meta.modifiedAt.getTime();
     const rest = { size: sizeBytes, mode, modified, page: pageSizeBytes, parts: [] };
     const entry: FileEntry = { type: 'file', path, ...rest };
-    const prior = this.#priors.get(path) ?? null;
-    const comparable = prior?.page === pageSizeBytes ? prior : null;
-    this.#open = { entry, prior: comparable, priorPart: null, draft: null };
+    const priors = this.#parts.priors.find(path, pageSizeBytes);
+    this.#open = { entry, priors, priorPart: null, draft: null };
     this.#logicalBytes += sizeBytes;
     this.#table.push(entry);
     this.#batcher.beginFile(this.#open, pageSizeBytes, sizeBytes);
@@ -143,45 +165,77 @@ export class BackupWriter implements RepositoryWriter {
     this.#packs.end();
     await this.#gate.drained();
     await this.#maps.end();
-    const committed = await commitManifest(facts, {
-      ...this.#parts,
-      table: this.#table,
-      packNames: [...this.#packIndex.keys()],
-      mapNames: [...this.#mapIndex.keys()],
-      ownPacks: this.#packs.published,
-      ownMaps: this.#maps.published,
-      logicalBytes: this.#logicalBytes,
-      newBytes: this.#newBytes,
-    });
+    await this.#checkpoints.ended();
+    const beforeCommit = async (): Promise<void> => {
+      await facts.beforeCommit();
+      this.#mayBeCommitted = true;
+    };
+    const committed = await commitManifest(
+      { ...facts, beforeCommit },
+      {
+        ...this.#parts,
+        earlier: () => this.#parts.priors.objects(),
+        table: this.#table,
+        packNames: [...this.#packIndex.keys()],
+        mapNames: [...this.#mapIndex.keys()],
+        ownPacks: this.#packs.published,
+        ownMaps: this.#maps.published,
+        logicalBytes: this.#logicalBytes,
+        newBytes: this.#newBytes,
+        liveOf: (name) => this.#live.of(name),
+      },
+    );
     this.#done = true;
+    await this.#cleanUp(facts.beforeCommit);
     return committed;
   }
 
-  /** Without a commit: forgets what is half written and deletes what no manifest will ever name. */
+  async discard({ assertLease }: { readonly assertLease: () => Promise<void> }): Promise<void> {
+    if (this.#done) return;
+    await this.#stop();
+    const parts = { ...this.#parts, folder: this.#folder, keep: new Set<string>(), assertLease };
+    await this.#forget((signal) => removeLeftovers({ ...parts, signal }));
+  }
+
+  /**
+   * Without a commit: forgets what is half written and deletes what nobody will ever name. What a
+   * checkpoint names stays: another attempt may be using it already.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#parts.signal.removeEventListener('abort', this.#onAbort);
     if (this.#done) return;
+    await this.#stop();
+    await this.#forget(async (signal) => {
+      for (const { name } of [...this.#packs.published, ...this.#maps.published]) {
+        if (!this.#checkpoints.isNamed(name)) await this.#parts.storage.delete(name, signal);
+      }
+    });
+  }
+
+  async #stop(): Promise<void> {
     this.#gate.fail(new CairnError('cancelled', 'the backup was given up'));
     await this.#tail;
     await this.#packs.abort();
     await this.#maps.end().catch(() => undefined);
-    const { storage, log, instanceId, backupId } = this.#parts;
-    const signal = AbortSignal.timeout(60_000);
-    try {
-      // An attempt that lost its lease after the manifest was written must not take the packs away
-      // from it.
-      if (await isPresent(storage, manifestObject(instanceId, backupId), signal)) return;
-      for (const { name } of [...this.#packs.published, ...this.#maps.published]) {
-        await storage.delete(name, signal);
-      }
-    } catch (err) {
-      log.warn({ err }, 'could not delete the packs of a backup that was given up');
-    }
+    await this.#checkpoints.ended();
+  }
+
+  async #forget(remove: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    if (!this.#mayBeCommitted)
+      await forgetAttempt({ ...this.#parts, folder: this.#folder }, remove);
+  }
+
+  /** The manifest is there: what it does not name is of no use any more. A prune gets the rest. */
+  async #cleanUp(assertLease: () => Promise<void>): Promise<void> {
+    const { hasLeftovers } = this.#parts;
+    if (!hasLeftovers && !this.#checkpoints.hasAny) return;
+    const keep = new Set([...this.#packIndex.keys(), ...this.#mapIndex.keys()]);
+    await tidyCommitted({ ...this.#parts, folder: this.#folder, keep, assertLease });
   }
 
   #dispatch(batch: Batch<OpenFile>): void {
     this.#gate.enter();
-    const comparing = this.#priorParts(batch).then(async (known) => {
+    const comparing = this.#priorParts.load(batch.segments).then(async (known) => {
       const pageCount = batch.segments.reduce((total, segment) => total + countPages(segment), 0);
       const notes = {
         priors: new Uint8Array(pageCount),
@@ -213,48 +267,10 @@ export class BackupWriter implements RepositoryWriter {
     });
   }
 
-  #priorQueue: Promise<unknown> = Promise.resolve();
-
-  /**
-   * What the previous backup has for each segment; loaded in stream order, one part of a file at a
-   * time.
-   */
-  async #priorParts(batch: Batch<OpenFile>): Promise<PriorParts> {
-    const loading = this.#priorQueue.then(async () => {
-      const known = new Map<Segment, MapPart | null>();
-      for (const segment of batch.segments) known.set(segment, await this.#priorPart(segment));
-      return known;
-    });
-    this.#priorQueue = loading.catch(() => undefined);
-    return await loading;
-  }
-
-  async #priorPart({ file, firstPage }: Segment): Promise<MapPart | null> {
-    const index = Math.floor(firstPage / partPagesMax);
-    const reference = file.prior?.parts[index];
-    const { previous, maps, signal } = this.#parts;
-    if (!reference || !previous) return null;
-    if (file.priorPart?.index === index) return file.priorPart.part;
-    const part = await maps
-      .read(previous.header, reference, signal)
-      .catch((err: unknown) => this.#withoutPrior(file, err));
-    file.priorPart = { index, part };
-    return part;
-  }
-
-  /** A damaged map costs storing the pages again, never the backup. */
-  #withoutPrior(file: OpenFile, err: unknown): null {
-    const tolerable =
-      err instanceof CairnError && ['repository-damaged', 'not-found'].includes(err.kind);
-    if (!tolerable) throw err;
-    this.#parts.log.warn({ err, path: file.entry.path }, 'an earlier file map cannot be read');
-    return null;
-  }
-
   #settle(
     batch: Batch<OpenFile>,
     compared: { readonly fates: Uint8Array; readonly digests: Uint8Array },
-    known: PriorParts,
+    known: KnownParts,
   ): void {
     const takenOver = this.#takeOver(batch, compared.fates);
     let page = 0;
@@ -279,6 +295,22 @@ export class BackupWriter implements RepositoryWriter {
     }
     if (takenOver) this.#packs.add(batch.buffer, batch.lengthBytes);
     else this.#shelf.giveBack(batch.buffer);
+    if (this.#checkpoints.isDue(this.#newBytes)) this.#beginCheckpoint();
+  }
+
+  /** What was settled by now is published first, which closes pack and map object. */
+  #beginCheckpoint(): void {
+    this.#sealFrame();
+    this.#packs.end();
+    const stored = Promise.all([this.#packs.settled(), this.#maps.end()]).then(() => {
+      this.#gate.throwIfFailed();
+      const own = [...this.#packs.published, ...this.#maps.published];
+      const sizesOf = createSizes(own, this.#parts.priors.objects());
+      return { sizesOf, own: new Set(own.map(({ name }) => name)) };
+    });
+    const packNames = [...this.#packIndex.keys()];
+    const mapNames = [...this.#mapIndex.keys()];
+    this.#checkpoints.begin({ packNames, mapNames, storedBytes: this.#newBytes }, stored);
   }
 
   /** A large batch in which every page is fresh becomes a frame as it stands, without a copy. */
@@ -308,31 +340,34 @@ export class BackupWriter implements RepositoryWriter {
     assert(draft, 'no part to end');
     file.draft = null;
     const index = Math.floor(firstPage / partPagesMax);
-    const prior = file.prior?.parts[index];
-    if (draft.isUnchanged && prior) {
+    const prior = findPriorPart(file.priors, index);
+    const { size, page } = file.entry;
+    const { unchanged } = draft;
+    const part = unchanged ?? draft.build();
+    this.#live.add(part, page, size - index * partPagesMax * page);
+    if (unchanged && prior) {
       file.entry.parts.push(this.#sharePart(prior));
       return;
     }
-    const part = draft.build();
     const { name, frame } = this.#maps.add(part);
     const packs = part.packs.map((pack) => indexOf(this.#packIndex, pack));
     file.entry.parts.push({ map: indexOf(this.#mapIndex, name), frame, packs });
+    this.#checkpoints.noteStored(file.entry);
   }
 
-  #sharePart(prior: PartReference): PartReference {
-    const header = this.#parts.previous?.header;
-    const map = header?.maps[prior.map];
-    assert(header && map, 'the previous manifest has no such map object');
-    const packs = prior.packs.map((pack) => {
+  #sharePart({ reference, header }: PriorPart): PartReference {
+    const map = header.maps[reference.map];
+    assert(map, 'the previous manifest has no such map object');
+    const packs = reference.packs.map((pack) => {
       const object = header.packs[pack];
       assert(object, 'the previous manifest has no such pack');
       return indexOf(this.#packIndex, object.name);
     });
-    return { map: indexOf(this.#mapIndex, map.name), frame: prior.frame, packs };
+    return { map: indexOf(this.#mapIndex, map.name), frame: reference.frame, packs };
   }
 }
 
-function beginPart({ file, firstPage }: Segment, prior: MapPart | null): PartDraft {
+function beginPart({ file, firstPage }: Segment, prior: PriorMapPart | null): PartDraft {
   const { size, page } = file.entry;
   const pagesLeft = Math.ceil(size / page) - firstPage;
   return new PartDraft(prior, page, Math.min(partPagesMax, pagesLeft));

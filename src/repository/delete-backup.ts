@@ -5,10 +5,9 @@
 import { isErrorKind } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import type { ObjectInfo, Storage } from '../storage/storage.ts';
-import { backupFolder, instanceFolder, manifestObject } from './format.ts';
+import { backupFolder, manifestObject } from './format.ts';
 import type { KeyRing } from './keys.ts';
-import { decodeManifestHeader } from './manifest.ts';
-import { SealedObject } from './sealed-object.ts';
+import { NeededObjects } from './needed-objects.ts';
 
 const batchSize = 50;
 
@@ -54,20 +53,13 @@ export function planDeletion(
   });
 }
 
-async function readNeeded(parts: DeleteParts, except: string): Promise<Set<string> | null> {
-  const { storage, instanceId, signal } = parts;
-  const needed = new Set<string>();
-  for await (const { name, sizeBytes } of storage.list(instanceFolder(instanceId), signal)) {
-    if (!name.endsWith('/manifest') || name === except) continue;
-    try {
-      const where = { name, kind: 'manifest', sizeBytes } as const;
-      const object = await SealedObject.open(parts, where, { whole: false, signal });
-      const header = decodeManifestHeader(await object.readFrame(0, signal), name);
-      for (const entry of [...header.packs, ...header.maps]) needed.add(entry.name);
-    } catch (error) {
-      if (isErrorKind(error, 'repository-damaged')) return null;
-      throw error;
-    }
+async function readNeeded(parts: DeleteParts, except: string): Promise<ReadonlySet<string> | null> {
+  const needed = new NeededObjects({ ...parts, except });
+  try {
+    await needed.read(parts.signal);
+    return needed.names;
+  } catch (error) {
+    if (isErrorKind(error, 'repository-damaged')) return null;
+    throw error;
   }
-  return needed;
 }

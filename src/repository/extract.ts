@@ -41,15 +41,21 @@ export async function extractFiles(
   const opened = new Set<Target>();
   const progress = { doneBytes: 0 };
   const waiting = files.values();
+  let closing: Promise<void> = Promise.resolve();
   try {
-    // Files are opened window by window: their number is bounded by the units of a window.
+    // Files are opened window by window: their number is bounded by the units of two windows, since
+    // one goes to the disk while the next is written.
     for (const window of planWindows(unitsOf(waiting), windowLimits)) {
       const units = await openTargets(window, opened);
       await writeWindow(units, parts, progress);
-      await closeFinished(units, opened);
+      await closing;
+      closing = closeFinished(units, opened);
+      closing.catch(() => undefined);
       parts.onProgress(progress.doneBytes);
     }
+    await closing;
   } finally {
+    await closing.catch(() => undefined);
     await Promise.all([...opened].map(({ handle }) => handle.close()));
   }
   const folders = new Set(files.map(({ targetPath }) => dirname(targetPath)));

@@ -15,7 +15,7 @@ import { MiB } from '../model/units.ts';
 export const formatVersion = 1;
 export const headerMagic = Buffer.from('CAIRNOBJ');
 export const trailerMagic = Buffer.from('CAIRNEND');
-export const objectKinds = { pack: 1, maps: 2, manifest: 3 } as const;
+export const objectKinds = { pack: 1, maps: 2, manifest: 3, checkpoint: 4 } as const;
 export type ObjectKind = keyof typeof objectKinds;
 
 export const saltBytes = 16;
@@ -30,9 +30,18 @@ export const codecs = { raw: 0, zstd: 1 } as const;
 export const digestBytes = 16;
 /** Raw bytes of a frame at most. */
 export const frameRawBytesMax = MiB;
-/** A pack or map object is closed when it has reached about this size. */
-export const packTargetBytes = 64 * MiB;
-export const mapsTargetBytes = 4 * MiB;
+export type ObjectSizes = {
+  /** A pack or map object is closed when it has reached about this size. */
+  readonly packBytes: number;
+  readonly mapsBytes: number;
+  /** A backup writes a checkpoint whenever it has stored so many bytes of pages. */
+  readonly checkpointBytes: number;
+};
+export const objectSizes: ObjectSizes = {
+  packBytes: 64 * MiB,
+  mapsBytes: 4 * MiB,
+  checkpointBytes: 4096 * MiB,
+};
 /** A part of a file map covers at most this many pages of one file. */
 export const partPagesMax = 8192;
 /** Entries of the file table in one frame of the manifest. */
@@ -77,12 +86,17 @@ export function decodeHeader(bytes: Buffer, name: string): ObjectHeader {
 }
 
 export function damaged(name: string, why: string, cause?: unknown): CairnError {
-  return new CairnError('repository-damaged', `object ${name} is damaged: ${why}`, { cause });
+  return new CairnError('repository-damaged', `object ${name} is damaged: ${why}`, {
+    details: { object: name },
+    cause,
+  });
 }
 
-function unknownVersion(name: string, version: number): CairnError {
+/** What a newer Cairn wrote is not damaged; it cannot be read, so nobody knows what it needs. */
+export function unknownVersion(name: string, version: number): CairnError {
   return new CairnError('repository-damaged', `object ${name} has format version ${version}`, {
     hint: `this Cairn reads version ${formatVersion}: update it`,
+    details: { object: name, newerFormat: true },
   });
 }
 
@@ -102,4 +116,9 @@ export function backupFolder(instanceId: InstanceId, backupId: BackupId): string
 
 export function manifestObject(instanceId: InstanceId, backupId: BackupId): string {
   return `${backupFolder(instanceId, backupId)}manifest`;
+}
+
+/** What attempts at a backup have finished so far; gone once the manifest is there. */
+export function checkpointsFolder(instanceId: InstanceId, backupId: BackupId): string {
+  return `${backupFolder(instanceId, backupId)}checkpoints/`;
 }

@@ -1,6 +1,6 @@
 // Data keys: one per instance, minted by atomic create-if-absent under a name that two racing
-// writers share, so that both end up with the same key (rule 16). Wrapped by the master key;
-// rotation would add a generation.
+// writers share, so that both end up with the same key (rule 16). Wrapped by the master key. A
+// rotation adds a generation; new objects are sealed with the newest, old ones stay as they are.
 import { randomBytes } from 'node:crypto';
 import { CairnError } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
@@ -26,10 +26,39 @@ export class KeyRing {
 
   /** The key that new objects of the instance are sealed with; minted when there is none. */
   async ensure(instanceId: InstanceId, now: Date, signal: AbortSignal): Promise<DataKey> {
+    const newest = await this.#newestGeneration(instanceId, signal);
+    if (newest > 0) return await this.get(`${instanceId}.${newest}`, signal);
     const id = `${instanceId}.${firstGeneration}`;
-    const found = await this.#find(id, signal);
-    if (found) return found;
     await this.#assertNothingSealed(instanceId, id, signal);
+    return await this.#mint(instanceId, id, { now, signal });
+  }
+
+  /**
+   * Adds a key that new objects of the instance will be sealed with; what is there stays readable
+   * with the old ones, which stay (rule 18). The caller has seen that no key is missing: a lost
+   * one's name must not be given to another. Of several callers at once all get the same key.
+   */
+  async rotate(instanceId: InstanceId, now: Date, signal: AbortSignal): Promise<DataKey> {
+    const next = (await this.#newestGeneration(instanceId, signal)) + 1;
+    return await this.#mint(instanceId, `${instanceId}.${next}`, { now, signal });
+  }
+
+  /** 0: there is none. */
+  async #newestGeneration(instanceId: InstanceId, signal: AbortSignal): Promise<number> {
+    const prefix = `keys/${instanceId}.`;
+    let newest = 0;
+    for await (const { name } of this.#storage.list(prefix, signal)) {
+      const generation = /^(\d{1,9})\.json$/.exec(name.slice(prefix.length))?.[1];
+      newest = Math.max(newest, Number(generation ?? 0));
+    }
+    return newest;
+  }
+
+  async #mint(
+    instanceId: InstanceId,
+    id: string,
+    { now, signal }: { readonly now: Date; readonly signal: AbortSignal },
+  ): Promise<DataKey> {
     const record = {
       format: 1,
       key_id: id,
@@ -88,11 +117,20 @@ export class KeyRing {
     return dataKey;
   }
 
+  #unwrap(wrapped: Buffer, id: string): Buffer {
+    try {
+      return this.#masterKey.unwrap(wrapped, keyContext(id));
+    } catch (cause) {
+      const why = `master key ${this.#masterKey.id} does not unwrap it`;
+      throw damaged(keyObject(id), why, cause);
+    }
+  }
+
   async #read(id: string, signal: AbortSignal): Promise<Buffer | null> {
     const name = keyObject(id);
     const bytes = await readIfPresent(this.#storage, name, signal);
     if (!bytes) return null;
-    const key = this.#masterKey.unwrap(parseWrapped(bytes, name), keyContext(id));
+    const key = this.#unwrap(parseWrapped(bytes, name), id);
     if (key.byteLength !== dataKeyBytes) throw damaged(name, 'the key has a wrong length');
     return key;
   }
@@ -110,5 +148,5 @@ function parseWrapped(bytes: Buffer, name: string): Buffer {
   } catch (cause) {
     throw damaged(name, 'it is not JSON', cause);
   }
-  throw new CairnError('repository-damaged', `object ${name} holds no wrapped key`);
+  throw damaged(name, 'it holds no wrapped key');
 }

@@ -4,9 +4,9 @@ import { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import { formatLogPosition } from '../model/log-position.ts';
 import type { Storage } from '../storage/storage.ts';
-import { keyObject, manifestObject } from './format.ts';
+import { backupFolder, keyObject, manifestObject } from './format.ts';
 import type { DataKey } from './keys.ts';
-import type { Manifest, ManifestHeader, TableEntry } from './manifest.ts';
+import type { ManifestHeader, TableEntry } from './manifest.ts';
 import { encodeManifestHeader, encodeTable } from './manifest.ts';
 import type { ObjectReference } from './object-presence.ts';
 import { assertPresent } from './object-presence.ts';
@@ -20,7 +20,8 @@ export type CommitParts = {
   readonly dataKey: DataKey;
   readonly instanceId: InstanceId;
   readonly backupId: BackupId;
-  readonly previous: Manifest | null;
+  /** What earlier backups and attempts have stored. */
+  readonly earlier: () => Iterable<ObjectReference>;
   readonly assertReadable: () => Promise<void>;
   readonly signal: AbortSignal;
   readonly table: readonly TableEntry[];
@@ -30,6 +31,8 @@ export type CommitParts = {
   readonly ownMaps: readonly PublishedObject[];
   readonly logicalBytes: number;
   readonly newBytes: number;
+  /** Raw bytes of a pack that the backup refers to. */
+  readonly liveOf: (packName: string) => number;
 };
 
 /**
@@ -40,12 +43,19 @@ export async function commitManifest(
   facts: BackupFacts,
   parts: CommitParts,
 ): Promise<CommittedBackup> {
-  const { storage, dataKey, signal, previous } = parts;
-  const packs = withSizes(parts.packNames, parts.ownPacks, previous?.header.packs);
-  const maps = withSizes(parts.mapNames, parts.ownMaps, previous?.header.maps);
+  const { storage, dataKey, signal } = parts;
+  const sizesOf = createSizes([...parts.ownPacks, ...parts.ownMaps], parts.earlier());
+  const packs = sizesOf(parts.packNames).map((pack) => ({
+    ...pack,
+    live: parts.liveOf(pack.name),
+  }));
+  const maps = sizesOf(parts.mapNames);
   const { frames, sha256 } = encodeTable(parts.table);
   const own = [...parts.ownPacks, ...parts.ownMaps];
-  const storedBytes = own.reduce((total, object) => total + object.sizeBytes, 0);
+  // Also what earlier attempts at this backup have stored for it.
+  const folder = backupFolder(parts.instanceId, parts.backupId);
+  const ofThis = [...packs, ...maps].filter((object) => object.name.startsWith(folder));
+  const storedBytes = ofThis.reduce((total, object) => total + object.size, 0);
   const header = composeHeader(facts, parts, {
     ...{ packs: [...packs], maps: [...maps], storedBytes },
     table: { frames: frames.length, sha256 },
@@ -70,18 +80,23 @@ export async function commitManifest(
   return { totals, manifestBytes: bytes.byteLength };
 }
 
-function withSizes(
-  names: readonly string[],
+/** Adds the size to each name. @throws bug when nobody has stored an object of the name */
+export function createSizes(
   own: readonly PublishedObject[],
-  earlier: readonly ObjectReference[] | undefined,
-): readonly ObjectReference[] {
-  const sizes = new Map(earlier?.map((object) => [object.name, object.size]));
-  for (const { name, sizeBytes } of own) sizes.set(name, sizeBytes);
-  return names.map((name) => {
-    const size = sizes.get(name);
-    if (size === undefined) throw new CairnError('bug', `no size is known of object ${name}`);
-    return { name, size };
-  });
+  earlier: Iterable<ObjectReference>,
+): (names: readonly string[]) => readonly ObjectReference[] {
+  const sizes = new Map<string, Pick<ObjectReference, 'size' | 'raw'>>();
+  // What of a pack was live in an earlier backup is not so in this one.
+  for (const { name, live: _, ...facts } of earlier) sizes.set(name, facts);
+  for (const { name, sizeBytes: size, rawBytes: raw } of own) {
+    sizes.set(name, raw === undefined ? { size } : { size, raw });
+  }
+  return (names) =>
+    names.map((name) => {
+      const facts = sizes.get(name);
+      if (!facts) throw new CairnError('bug', `no size is known of object ${name}`);
+      return { name, ...facts };
+    });
 }
 
 function composeHeader(

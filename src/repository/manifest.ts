@@ -7,11 +7,21 @@ import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
-import { damaged, partPagesMax, tableEntriesMax } from './format.ts';
+import { damaged, formatVersion, partPagesMax, tableEntriesMax, unknownVersion } from './format.ts';
+import type { ObjectReference } from './object-presence.ts';
 
 const Whole = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
-const ObjectReference = Type.Object({ name: Type.String({ maxLength: 512 }), size: Whole });
+/** Objects with their sizes: what a table refers to. */
+export const ObjectReferences = Type.Array(
+  Type.Object({
+    name: Type.String({ maxLength: 512 }),
+    size: Whole,
+    raw: Type.Optional(Whole),
+    live: Type.Optional(Whole),
+  }),
+);
+export const TableFacts = Type.Object({ frames: Whole, sha256: Type.String() });
 
 const ManifestHeader = Type.Object({
   format: Type.Literal(1),
@@ -43,10 +53,10 @@ const ManifestHeader = Type.Object({
     /** Of packs and map objects; the manifest cannot count itself. */
     stored_bytes: Whole,
   }),
-  table: Type.Object({ frames: Whole, sha256: Type.String() }),
+  table: TableFacts,
   /** Every pack and map object that a restore needs, of this backup and of earlier ones. */
-  packs: Type.Array(ObjectReference),
-  maps: Type.Array(ObjectReference),
+  packs: ObjectReferences,
+  maps: ObjectReferences,
 });
 export type ManifestHeader = Static<typeof ManifestHeader>;
 
@@ -82,9 +92,17 @@ const tableFrame = Compile(
 );
 export type TableEntry = FileEntry | DirectoryEntry;
 
-export type Manifest = {
-  readonly header: ManifestHeader;
+/** Files that are stored, and the objects that their parts are in. */
+export type StoredTable = {
+  readonly header: {
+    readonly packs: readonly ObjectReference[];
+    readonly maps: readonly ObjectReference[];
+  };
   readonly files: readonly FileEntry[];
+};
+
+export type Manifest = StoredTable & {
+  readonly header: ManifestHeader;
   readonly directories: readonly DirectoryEntry[];
 };
 
@@ -107,16 +125,20 @@ export function encodeManifestHeader(header: ManifestHeader): Buffer {
 /** @throws repository-damaged */
 export function decodeManifestHeader(frame: Buffer, name: string): ManifestHeader {
   const value = parseJson(frame, name);
-  if (!Value.Check(ManifestHeader, value)) throw damaged(name, 'its header is not a manifest');
+  if (!Value.Check(ManifestHeader, value)) {
+    const format = value && typeof value === 'object' && 'format' in value ? value.format : null;
+    if (typeof format === 'number' && format > formatVersion) throw unknownVersion(name, format);
+    throw damaged(name, 'its header is not a manifest');
+  }
   return value;
 }
 
-/** Checks counts, hash, uniqueness of paths and every index. @throws repository-damaged */
-export async function decodeManifest(
-  header: ManifestHeader,
+/** The entries of a file table; its hash is checked. @throws repository-damaged */
+export async function decodeTable(
+  table: Static<typeof TableFacts>,
   frames: readonly Buffer[],
   name: string,
-): Promise<Manifest> {
+): Promise<Pick<Manifest, 'files' | 'directories'>> {
   const sum = createHash('sha256');
   const files: FileEntry[] = [];
   const directories: DirectoryEntry[] = [];
@@ -130,16 +152,32 @@ export async function decodeManifest(
       else directories.push(entry);
     }
   }
-  const { totals, table } = header;
+  if (frames.length !== table.frames || sum.digest('hex') !== table.sha256) {
+    throw damaged(name, 'its file table is not the one that its header counts');
+  }
+  return { files, directories };
+}
+
+/** Checks counts, hash, uniqueness of paths and every index. @throws repository-damaged */
+export async function decodeManifest(
+  header: ManifestHeader,
+  frames: readonly Buffer[],
+  name: string,
+): Promise<Manifest> {
+  const { files, directories } = await decodeTable(header.table, frames, name);
+  const { totals } = header;
   const logicalBytes = files.reduce((total, file) => total + file.size, 0);
   const fits =
-    frames.length === table.frames &&
-    sum.digest('hex') === table.sha256 &&
     files.length === totals.files &&
     directories.length === totals.directories &&
     logicalBytes === totals.logical_bytes;
   if (!fits) throw damaged(name, 'its file table is not the one that its header counts');
-  for (const file of files) assertReferences(file, header, name);
+  for (const file of files) {
+    if (file.parts.length !== Math.ceil(file.size / (partPagesMax * file.page))) {
+      throw damaged(name, `the parts of ${file.path} do not cover it`);
+    }
+  }
+  assertReferences({ header, files }, name);
   const paths = new Set<string>();
   for (const { path } of [...files, ...directories]) {
     if (!isRelativePath(path)) throw damaged(name, `bad path ${JSON.stringify(path)}`);
@@ -149,14 +187,14 @@ export async function decodeManifest(
   return { header, files, directories };
 }
 
-function assertReferences(file: FileEntry, header: ManifestHeader, name: string): void {
-  if (file.parts.length !== Math.ceil(file.size / (partPagesMax * file.page))) {
-    throw damaged(name, `the parts of ${file.path} do not cover it`);
-  }
-  for (const part of file.parts) {
-    const known =
-      part.map < header.maps.length && part.packs.every((pack) => pack < header.packs.length);
-    if (!known) throw damaged(name, `${file.path} refers to an object that is not listed`);
+/** Whether every index is one of the header's lists. @throws repository-damaged */
+export function assertReferences({ header, files }: StoredTable, name: string): void {
+  const { maps, packs } = header;
+  for (const { path, parts } of files) {
+    const known = parts.every(
+      (part) => part.map < maps.length && part.packs.every((pack) => pack < packs.length),
+    );
+    if (!known) throw damaged(name, `${path} refers to an object that is not listed`);
   }
 }
 

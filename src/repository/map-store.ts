@@ -6,7 +6,7 @@ import type { MapPart } from './file-map.ts';
 import { decodeMapPart } from './file-map.ts';
 import { damaged } from './format.ts';
 import type { KeyRing } from './keys.ts';
-import type { ManifestHeader, PartReference } from './manifest.ts';
+import type { PartReference, StoredTable } from './manifest.ts';
 import { SealedObject } from './sealed-object.ts';
 
 const cachedBytesMax = 32 * 1024 * 1024;
@@ -27,7 +27,7 @@ export class MapStore {
 
   /** @throws repository-damaged naming the object */
   async read(
-    header: ManifestHeader,
+    header: Pick<StoredTable['header'], 'maps'>,
     reference: PartReference,
     signal: AbortSignal,
   ): Promise<MapPart> {

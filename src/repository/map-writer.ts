@@ -2,7 +2,6 @@
 import type { Storage } from '../storage/storage.ts';
 import type { MapPart } from './file-map.ts';
 import { encodeMapPart } from './file-map.ts';
-import { mapsTargetBytes } from './format.ts';
 import type { DataKey } from './keys.ts';
 import type { PublishedObject } from './pack.ts';
 import { ObjectEncoder, publishFrames } from './sealed-object.ts';
@@ -11,6 +10,8 @@ type MapWriterParts = {
   readonly storage: Storage;
   readonly dataKey: DataKey;
   readonly namePrefix: string;
+  /** A map object is closed when its parts have so many bytes. */
+  readonly targetBytes: number;
   readonly signal: AbortSignal;
 };
 
@@ -32,7 +33,7 @@ export class MapWriter {
     const bytes = encodeMapPart(part);
     this.#frames.push(bytes);
     this.#frameBytes += bytes.byteLength;
-    if (this.#frameBytes >= mapsTargetBytes) this.#close();
+    if (this.#frameBytes >= this.#parts.targetBytes) this.#close();
     return place;
   }
 

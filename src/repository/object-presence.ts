@@ -1,9 +1,16 @@
 // "Does not exist" is an answer; every other failure of the storage is thrown (rule 15).
 import { isErrorKind } from '../model/errors.ts';
-import type { Storage } from '../storage/storage.ts';
+import type { ObjectInfo, Storage } from '../storage/storage.ts';
 import { damaged } from './format.ts';
 
-export type ObjectReference = { readonly name: string; readonly size: number };
+export type ObjectReference = {
+  readonly name: string;
+  readonly size: number;
+  /** Of a pack: raw bytes of its frames, where known. */
+  readonly raw?: number;
+  /** Of a pack: how many of them the backup refers to, where known. */
+  readonly live?: number;
+};
 
 /**
  * Looks that every object is there with its size: one listing per backup folder, not one request
@@ -32,7 +39,16 @@ export async function isPresent(
   name: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  return (await nullIfMissing(storage.stat(name, signal))) !== null;
+  return (await statIfPresent(storage, name, signal)) !== null;
+}
+
+/** Null when there is none. */
+export async function statIfPresent(
+  storage: Storage,
+  name: string,
+  signal: AbortSignal,
+): Promise<ObjectInfo | null> {
+  return await nullIfMissing(storage.stat(name, signal));
 }
 
 /** The whole object, or null when there is none. */

@@ -8,12 +8,30 @@ import type { Random } from '../platform/random.ts';
 import type { Storage } from '../storage/storage.ts';
 import { createReader, readManifest, toStoredBackup } from './backup-reader.ts';
 import { BackupWriter } from './backup-writer.ts';
+import { checkRepository } from './check.ts';
+import { readCheckpoints } from './checkpoint.ts';
+import type { CopyForwardLimits } from './copy-forward.ts';
+import { copyForwardLimits, planCopyForward } from './copy-forward.ts';
 import { deleteBackup } from './delete-backup.ts';
-import { damaged, manifestObject, repositoryObject } from './format.ts';
+import type { ObjectSizes } from './format.ts';
+import {
+  backupFolder,
+  checkpointsFolder,
+  damaged,
+  manifestObject,
+  objectSizes,
+  repositoryObject,
+} from './format.ts';
 import { KeyRing } from './keys.ts';
-import type { Manifest } from './manifest.ts';
+import type { Manifest, StoredTable } from './manifest.ts';
 import { MapStore } from './map-store.ts';
+import { NeededObjects } from './needed-objects.ts';
 import { assertPresent, isPresent, readIfPresent } from './object-presence.ts';
+import type { Ownership } from './ownership.ts';
+import { notOurs, readOwnership, takeOver } from './ownership.ts';
+import { PriorFiles } from './prior-files.ts';
+import { removeUnneeded, surveyInstance } from './prune.ts';
+import { readBackups } from './read-backups.ts';
 import type { Repository, StoredBackup, WriterOptions } from './repository.ts';
 import { ThreadPool } from './thread-pool.ts';
 
@@ -31,6 +49,10 @@ export type OpenOptions = {
   readonly threadCount?: number;
   /** zstd level of frames. */
   readonly level?: number;
+  /** Sizes at which objects are closed; small ones for tests. */
+  readonly objectSizes?: Partial<ObjectSizes>;
+  /** When pages of old packs are stored again; other limits for tests. */
+  readonly copyForward?: Partial<CopyForwardLimits>;
 };
 
 const threadsMax = 8;
@@ -42,9 +64,8 @@ const idsShownMax = 50;
  */
 const defaultLevel = 2;
 
-type Marker = {
+export type Marker = Ownership & {
   readonly repositoryId: string;
-  readonly owner: string;
   readonly masterKeyId: string;
 };
 
@@ -57,10 +78,7 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   const { storage, masterKey } = options;
   const marker = await findMarker(options);
   if (options.ownerId !== null && marker.owner !== options.ownerId) {
-    throw new CairnError('conflict', `${storage.location} belongs to another Cairn`, {
-      hint: 'give this Cairn a storage location of its own; two would delete each other’s backups',
-      details: { owner: marker.owner },
-    });
+    throw notOurs(storage, marker.owner);
   }
   if (marker.masterKeyId !== masterKey.id) {
     throw new CairnError('invalid', `${storage.location} is sealed with another master key`, {
@@ -69,6 +87,8 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   }
   return createRepository(options, marker);
 }
+
+type Guarded = { readonly assertLease: () => Promise<void>; readonly signal: AbortSignal };
 
 function createRepository(options: OpenOptions, marker: Marker): Repository {
   const { storage } = options;
@@ -84,7 +104,15 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
   };
   const parts = { storage, keys, pool: threads };
   const assertMounted = (signal: AbortSignal): Promise<void> =>
-    assertSameRepository(storage, marker, signal);
+    assertSameRepository({ storage, marker, ownerId: options.ownerId }, signal);
+  // Looked at before each batch of deletions, like the lease.
+  const guard = (rest: Guarded): Guarded => ({
+    ...rest,
+    assertLease: async () => {
+      await assertMounted(rest.signal);
+      await rest.assertLease();
+    },
+  });
   const read = async (instanceId: InstanceId, backupId: BackupId, signal: AbortSignal) => {
     const name = manifestObject(instanceId, backupId);
     const { manifest, manifestBytes } = await readManifest(parts, name, signal);
@@ -97,12 +125,17 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
       await assertMounted(writer.signal);
       const dataKey = await keys.ensure(writer.instanceId, writer.now, writer.signal);
       const previous = await readPrevious(parts, writer);
+      const attempts = await readAttempts(parts, writer);
       return new BackupWriter({
         ...writer,
-        ...{ storage, dataKey, previous, repositoryId: marker.repositoryId },
+        ...{ storage, dataKey, repositoryId: marker.repositoryId },
+        priors: new PriorFiles([...attempts.tables, ...(previous ? [previous] : [])]),
+        hasLeftovers: attempts.hasLeftovers,
+        copyForward: previous ? planCopies(previous, options) : new Set(),
         pool: threads(),
         maps: new MapStore(storage, keys),
         level: options.level ?? defaultLevel,
+        objectSizes: { ...objectSizes, ...options.objectSizes },
         assertReadable: async () => {
           await assertMounted(writer.signal);
           await keys.assertStored(dataKey, writer.signal);
@@ -122,8 +155,38 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
     },
     locateBackup: (backupId, signal) => locateBackup(storage, backupId, signal),
     deleteBackup: async (instanceId, backupId, rest) => {
-      await assertMounted(rest.signal);
-      return await deleteBackup({ ...parts, instanceId, backupId, ...rest });
+      return await deleteBackup({ ...parts, instanceId, backupId, ...guard(rest) });
+    },
+    surveyInstance: async (instanceId, knowledge, signal) => {
+      await assertMounted(signal);
+      return await surveyInstance({ ...parts, instanceId, knowledge, signal });
+    },
+    removeUnneeded: async (instanceId, objects, rest) => {
+      return await removeUnneeded({ ...parts, instanceId, objects, ...guard(rest) });
+    },
+    check: async (check) => {
+      const { masterKey } = options;
+      const { repositoryId } = marker;
+      const instanceIds = check.instanceIds ?? (await listInstances(storage, check.signal));
+      const of = { storage, masterKey, repositoryId, pool: threads };
+      return await checkRepository({ ...check, ...of, instanceIds });
+    },
+    rotateKey: async (instanceId, now, signal) => {
+      await assertMounted(signal);
+      // What this process has in memory may be gone from the storage.
+      const fresh = new KeyRing(storage, options.masterKey);
+      await new NeededObjects({ storage, keys: fresh, instanceId }).read(signal);
+      return { keyId: (await fresh.rotate(instanceId, now, signal)).id };
+    },
+    hasBackup: async (instanceId, backupId, signal) =>
+      await isPresent(storage, manifestObject(instanceId, backupId), signal),
+    readBackups: (instanceId, signal) => readBackups({ ...parts, instanceId }, signal),
+    listInstances: (signal) => listInstances(storage, signal),
+    takeOver: async (owner, { isAllowed, now, signal }) => {
+      const { repositoryId } = marker;
+      const current = await readOwnership(storage, marker.owner, signal);
+      if (current.owner !== owner && !isAllowed) throw notOurs(storage, current.owner);
+      await takeOver(storage, current, { owner, repositoryId, now, signal });
     },
     [Symbol.asyncDispose]: async () => {
       await pool?.[Symbol.asyncDispose]();
@@ -166,7 +229,8 @@ async function findMarker(options: OpenOptions): Promise<Marker> {
   return made;
 }
 
-async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker | null> {
+/** Null when there is none. @throws repository-damaged, storage-unavailable */
+export async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker | null> {
   const bytes = await readIfPresent(storage, repositoryObject, signal);
   if (!bytes) return null;
   let record: Partial<Record<string, unknown>>;
@@ -185,17 +249,26 @@ async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker
   if (!texts.every((text) => typeof text === 'string')) {
     throw damaged(repositoryObject, 'it lacks a field');
   }
-  return { repositoryId, owner, masterKeyId } as Marker;
+  const ownership = await readOwnership(storage, String(owner), signal);
+  return { repositoryId, masterKeyId, ...ownership } as Marker;
 }
 
 /** A volume that was unmounted or exchanged leaves a folder of the same name (rule 11). */
 async function assertSameRepository(
-  storage: Storage,
-  { repositoryId }: Marker,
+  of: {
+    readonly storage: Storage;
+    readonly marker: Marker;
+    readonly ownerId: string | null;
+  },
   signal: AbortSignal,
 ): Promise<void> {
+  const { storage, ownerId } = of;
+  const { repositoryId } = of.marker;
   const found = await readMarker(storage, signal);
-  if (found?.repositoryId === repositoryId) return;
+  if (found?.repositoryId === repositoryId) {
+    if (ownerId === null || found.owner === ownerId) return;
+    throw notOurs(storage, found.owner);
+  }
   const text = `${storage.location} does not hold repository ${repositoryId} any more`;
   throw new CairnError('storage-unavailable', text, {
     hint: 'look whether its volume is mounted; nothing was written to what is there instead',
@@ -222,6 +295,25 @@ async function readPrevious(
   }
 }
 
+function planCopies({ header }: Manifest, { copyForward }: OpenOptions): ReadonlySet<string> {
+  const { packs, totals } = header;
+  const limits = { ...copyForwardLimits, ...copyForward };
+  return planCopyForward({ packs, logicalBytes: totals.logical_bytes }, limits);
+}
+
+/** What earlier attempts at the backup have left, and what of it can be referred to. */
+async function readAttempts(
+  parts: { readonly storage: Storage; readonly keys: KeyRing },
+  { instanceId, backupId, signal, log }: WriterOptions,
+): Promise<{ readonly tables: readonly StoredTable[]; readonly hasLeftovers: boolean }> {
+  const { storage } = parts;
+  const found = await Array.fromAsync(storage.list(backupFolder(instanceId, backupId), signal));
+  const folder = checkpointsFolder(instanceId, backupId);
+  const checkpoints = found.filter(({ name }) => name.startsWith(folder));
+  const tables = await readCheckpoints(checkpoints, { ...parts, signal, log });
+  return { tables, hasLeftovers: found.length > 0 };
+}
+
 function warnUnusable(log: Logger, backupId: BackupId, err: unknown): void {
   log.warn({ err, backupId }, 'the previous backup is damaged: this one stores every page again');
 }
@@ -241,4 +333,16 @@ async function locateBackup(
   throw new CairnError('not-found', `there is no backup ${backupId} in ${storage.location}`, {
     hint: found.length === 0 ? 'it holds no backup at all' : `it holds ${found.join(', ')}`,
   });
+}
+
+async function listInstances(
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<readonly InstanceId[]> {
+  const ids = new Set<InstanceId>();
+  for await (const { name } of storage.list('instances/', signal)) {
+    const id = parseInstanceId(name.split('/')[1] ?? '');
+    if (id) ids.add(id);
+  }
+  return [...ids].sort();
 }

@@ -1,14 +1,18 @@
 // Fills packs with frames. Where a frame will lie is known before it is sealed: frames are numbered
 // when they are handed in, sealed in any thread, and written in order. A pack is closed at about
-// `packTargetBytes`.
+// `targetBytes`.
 import type { ObjectWriter, Storage } from '../storage/storage.ts';
 import type { BufferShelf, FlowGate } from './flow-gate.ts';
-import { packTargetBytes } from './format.ts';
 import type { DataKey } from './keys.ts';
 import { ObjectEncoder } from './sealed-object.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
-export type PublishedObject = { readonly name: string; readonly sizeBytes: number };
+export type PublishedObject = {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Of the frames of a pack. */
+  readonly rawBytes?: number;
+};
 
 export type PackParts = {
   readonly storage: Storage;
@@ -19,6 +23,8 @@ export type PackParts = {
   /** Object names are this and a counter. */
   readonly namePrefix: string;
   readonly level: number;
+  /** A pack is closed when it has reached about this size. */
+  readonly targetBytes: number;
   readonly signal: AbortSignal;
 };
 
@@ -27,6 +33,7 @@ type OpenPack = {
   readonly encoder: ObjectEncoder;
   writer: ObjectWriter | null;
   frameCount: number;
+  rawBytes: number;
   /** Raw bytes handed in and not yet sealed. */
   pendingRawBytes: number;
 };
@@ -55,8 +62,9 @@ export class PackWriter {
   /** Takes the buffer over; it comes back to the shelf. Failures surface at the gate. */
   add(buffer: ArrayBuffer, lengthBytes: number): void {
     const pack = this.#current;
-    const { pool, gate, level } = this.#parts;
+    const { pool, gate, level, targetBytes } = this.#parts;
     const frame = pack.frameCount++;
+    pack.rawBytes += lengthBytes;
     pack.pendingRawBytes += lengthBytes;
     gate.enter();
     const task = {
@@ -76,7 +84,12 @@ export class PackWriter {
       gate.leave();
     });
     sealing.catch(() => undefined);
-    if (this.#estimateBytes(pack) >= packTargetBytes) this.#close(pack);
+    if (this.#estimateBytes(pack) >= targetBytes) this.#close(pack);
+  }
+
+  /** Answers when all that was handed in so far is written; failures surface at the gate. */
+  async settled(): Promise<void> {
+    await this.#tail;
   }
 
   /** Writes what is left; afterwards `published` is complete once the gate has drained. */
@@ -98,7 +111,8 @@ export class PackWriter {
       await pack.writer?.write(pack.encoder.end());
       await pack.writer?.publish();
       if (pack.writer) this.#writers.delete(pack.writer);
-      this.published.push({ name: pack.name, sizeBytes: pack.encoder.sizeBytes });
+      const { name, rawBytes, encoder } = pack;
+      this.published.push({ name, sizeBytes: encoder.sizeBytes, rawBytes });
       gate.leave();
     });
   }
@@ -135,6 +149,6 @@ export class PackWriter {
   #nextPack(): OpenPack {
     const name = `${this.#parts.namePrefix}${String(this.#packCount++).padStart(6, '0')}`;
     const encoder = new ObjectEncoder({ kind: 'pack', name, dataKey: this.#parts.dataKey });
-    return { name, encoder, writer: null, frameCount: 0, pendingRawBytes: 0 };
+    return { name, encoder, writer: null, frameCount: 0, rawBytes: 0, pendingRawBytes: 0 };
   }
 }

@@ -7,6 +7,12 @@ import { locatePages, MapPartBuilder } from './file-map.ts';
 import { digestBytes } from './format.ts';
 import { pageFates, priors } from './pages.ts';
 
+/** What was stored before in the place of a part. */
+export type PriorMapPart = MapPart & {
+  /** 1 for each page that is stored again even when it is equal. */
+  readonly again: Uint8Array | null;
+};
+
 export class PartDraft {
   readonly #prior: MapPart | null;
   readonly #pageBytes: number;
@@ -45,9 +51,10 @@ export class PartDraft {
     this.#fates[this.#pageCount++] = pageFates.fresh;
   }
 
-  /** Whether the previous part says all there is to say. */
-  get isUnchanged(): boolean {
-    return !this.#changed && this.#prior?.pageCount === this.#pageCount;
+  /** The previous part, when it says all there is to say. */
+  get unchanged(): MapPart | null {
+    const isSame = !this.#changed && this.#prior?.pageCount === this.#pageCount;
+    return isSame ? this.#prior : null;
   }
 
   build(): MapPart {
@@ -73,7 +80,7 @@ export class PartDraft {
 
 /** Fills in what a previous part has at the given pages, for the comparison in a thread. */
 export function notePriors(
-  prior: MapPart | null,
+  prior: PriorMapPart | null,
   pages: { readonly first: number; readonly count: number },
   into: { readonly priors: Uint8Array; readonly digests: Uint8Array; readonly at: number },
 ): void {
@@ -83,7 +90,8 @@ export function notePriors(
   const from = pages.first * digestBytes;
   into.digests.set(prior.digests.subarray(from, from + count * digestBytes), into.at * digestBytes);
   for (let i = 0; i < count; i++) {
-    const isHole = prior.holes[pages.first + i] === 1;
-    into.priors[into.at + i] = isHole ? priors.hole : priors.page;
+    const page = pages.first + i;
+    if (prior.again?.[page] === 1) continue;
+    into.priors[into.at + i] = prior.holes[page] === 1 ? priors.hole : priors.page;
   }
 }

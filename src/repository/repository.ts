@@ -1,12 +1,28 @@
 // The door to the backup store: open it, write a backup, read one, delete one.
 // `docs/repository-format.md` says what lies in storage. Everything is written once; the manifest
-// is the commit point; only `deleteBackup` removes anything, under an exclusive lease of the
-// instance that the caller holds.
+// is the commit point; only `deleteBackup` and `removeUnneeded` remove anything, under an exclusive
+// lease of the instance that the caller holds.
 import type { BackupTotals, BackupType } from '../model/backup.ts';
 import type { Engine } from '../model/engine-kind.ts';
+import type { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId, ProjectId } from '../model/ids.ts';
 import type { LogPosition } from '../model/log-position.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { ObjectInfo } from '../storage/storage.ts';
+import type { CheckOptions } from './check.ts';
+import type { CheckReport } from './check-report.ts';
+import type { PruneKnowledge, PruneSurvey } from './prune.ts';
+
+export type { CheckOptions, CheckProgress, ReadData } from './check.ts';
+export type { CheckFinding, CheckReport } from './check-report.ts';
+export type {
+  CopyComparison,
+  CopyOptions,
+  CopyReport,
+  FailedCopy,
+  RepositoryCopy,
+} from './copy-door.ts';
+export type { PruneKnowledge, PruneSurvey } from './prune.ts';
 
 /**
  * What the manifest says of a backup besides its files; the caller knows it when the stream has
@@ -66,6 +82,12 @@ export interface RepositoryWriter extends AsyncDisposable {
    * @throws conflict when the backup exists already; storage errors; repository-damaged
    */
   commit(facts: BackupFacts): Promise<CommittedBackup>;
+  /**
+   * Instead of a commit, when no attempt will follow: deletes all that this attempt and earlier
+   * ones have stored, as far as it can be done. Without it, what checkpoints name stays for the
+   * next attempt. `assertLease` runs before each batch. Throws nothing.
+   */
+  discard(options: { readonly assertLease: () => Promise<void> }): Promise<void>;
 }
 
 export type WriterOptions = {
@@ -73,6 +95,7 @@ export type WriterOptions = {
   readonly backupId: BackupId;
   /** The instance's latest backup: equal pages are referred to, not stored again. */
   readonly previousBackupId: BackupId | null;
+  /** Begin of this attempt. */
   readonly now: Date;
   readonly signal: AbortSignal;
   readonly log: Logger;
@@ -85,6 +108,11 @@ export type StoredBackup = {
   readonly facts: Omit<BackupFacts, 'beforeCommit'>;
   readonly totals: BackupTotals;
 };
+
+/** One backup of a listing; `stored` null: its manifest cannot be read. */
+export type ListedBackup =
+  | { readonly backupId: BackupId; readonly stored: StoredBackup; readonly error: null }
+  | { readonly backupId: BackupId; readonly stored: null; readonly error: CairnError };
 
 /** Bytes of one file, from `startBytes` up to and without `endBytes`. */
 export type FilePiece = {
@@ -152,4 +180,56 @@ export interface Repository extends AsyncDisposable {
     backupId: BackupId,
     options: { readonly assertLease: () => Promise<void>; readonly signal: AbortSignal },
   ): Promise<{ readonly freedBytes: number }>;
+  /**
+   * What an instance has in the storage, and what of it may go. Changes nothing.
+   * @throws repository-damaged naming a manifest that cannot be read; storage-unavailable
+   */
+  surveyInstance(
+    instanceId: InstanceId,
+    knowledge: PruneKnowledge,
+    signal: AbortSignal,
+  ): Promise<PruneSurvey>;
+  /**
+   * Deletes what a survey found unneeded, unless a manifest names it by now. `assertLease` runs
+   * before each batch. Safe to repeat. @throws as `surveyInstance`
+   */
+  removeUnneeded(
+    instanceId: InstanceId,
+    objects: readonly ObjectInfo[],
+    options: { readonly assertLease: () => Promise<void>; readonly signal: AbortSignal },
+  ): Promise<{ readonly removed: readonly ObjectInfo[] }>;
+  /**
+   * Looks whether everything that backups need is there and whole. Changes nothing.
+   * @throws storage-unavailable when it cannot look
+   */
+  check(options: CheckOptions): Promise<CheckReport>;
+  /**
+   * Adds a data key that new objects of the instance will be sealed with; the old ones stay, and
+   * what they sealed stays readable.
+   * @throws repository-damaged when a manifest, or a key that one needs, cannot be read
+   */
+  rotateKey(
+    instanceId: InstanceId,
+    now: Date,
+    signal: AbortSignal,
+  ): Promise<{ readonly keyId: string }>;
+  /** Whether the backup has a manifest, without reading it. @throws storage-unavailable */
+  hasBackup(instanceId: InstanceId, backupId: BackupId, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Every backup that an instance has in the storage, in the order of their ids. One whose manifest
+   * cannot be read comes with the error; one that is deleted meanwhile does not come.
+   * @throws storage-unavailable when the listing fails
+   */
+  readBackups(instanceId: InstanceId, signal: AbortSignal): AsyncGenerator<ListedBackup>;
+  /**
+   * Makes a catalog the owner of the repository; whoever owned it can write no more. Nothing
+   * happens when it is the owner already.
+   * @throws conflict when another catalog owns it and `isAllowed` is false
+   */
+  takeOver(
+    ownerId: string,
+    options: { readonly isAllowed: boolean; readonly now: Date; readonly signal: AbortSignal },
+  ): Promise<void>;
+  /** Instances that have anything in the storage; lists all of it. @throws storage-unavailable */
+  listInstances(signal: AbortSignal): Promise<readonly InstanceId[]>;
 }

@@ -51,28 +51,13 @@ export function sealFrame(
   return sealed;
 }
 
+type FrameKey = { readonly key: Uint8Array; readonly frame: number; readonly name: string };
+
 /** @throws repository-damaged naming the object and the frame */
-export function unsealFrame(
-  sealed: Buffer,
-  options: { readonly key: Uint8Array; readonly frame: number; readonly name: string },
-): Buffer {
-  const { key, frame, name } = options;
-  const payloadEnd = sealed.byteLength - tagBytes;
-  const payloadBytes = payloadEnd - frameHeadBytes;
-  if (payloadBytes < 0 || sealed.readUInt32BE(0) !== payloadBytes) {
-    throw damaged(name, `frame ${frame} has a wrong length`);
-  }
+export function unsealFrame(sealed: Buffer, frameKey: FrameKey): Buffer {
+  const { frame, name } = frameKey;
+  const payload = decryptFrame(sealed, frameKey);
   const rawBytes = sealed.readUInt32BE(4);
-  let payload: Buffer;
-  try {
-    const decipher = createDecipheriv(cipherName, key, nonceOf(frame));
-    decipher.setAAD(frameContext(frame, sealed));
-    decipher.setAuthTag(sealed.subarray(payloadEnd));
-    payload = decipher.update(sealed.subarray(frameHeadBytes, payloadEnd));
-    decipher.final();
-  } catch (cause) {
-    throw damaged(name, `frame ${frame} does not authenticate`, cause);
-  }
   if (sealed.readUInt8(8) === codecs.raw) return payload;
   const raw = zstdDecompressSync(payload, {
     chunkSize: Math.max(rawBytes, outputSlackBytes),
@@ -80,6 +65,28 @@ export function unsealFrame(
   });
   if (raw.byteLength !== rawBytes) throw damaged(name, `frame ${frame} has a wrong raw length`);
   return raw;
+}
+
+/**
+ * The payload, authenticated and still compressed.
+ * @throws repository-damaged naming the object and the frame
+ */
+export function decryptFrame(sealed: Buffer, { key, frame, name }: FrameKey): Buffer {
+  const payloadEnd = sealed.byteLength - tagBytes;
+  const payloadBytes = payloadEnd - frameHeadBytes;
+  if (payloadBytes < 0 || sealed.readUInt32BE(0) !== payloadBytes) {
+    throw damaged(name, `frame ${frame} has a wrong length`);
+  }
+  try {
+    const decipher = createDecipheriv(cipherName, key, nonceOf(frame));
+    decipher.setAAD(frameContext(frame, sealed));
+    decipher.setAuthTag(sealed.subarray(payloadEnd));
+    const payload = decipher.update(sealed.subarray(frameHeadBytes, payloadEnd));
+    decipher.final();
+    return payload;
+  } catch (cause) {
+    throw damaged(name, `frame ${frame} does not authenticate`, cause);
+  }
 }
 
 function nonceOf(frame: number): Buffer {

@@ -26,7 +26,7 @@ const footerFramesMax = 1_000_000;
 /** One read fetches the footer of any usual object together with its trailer. */
 const tailBytes = 16 * 1024;
 
-type FrameSpan = {
+export type FrameSpan = {
   readonly offsetBytes: number;
   readonly sealedBytes: number;
   readonly rawBytes: number;
@@ -111,17 +111,24 @@ export function encodeFrames(encoder: ObjectEncoder, frames: readonly Uint8Array
   return Buffer.concat(pieces);
 }
 
+type ReadableStorage = Pick<Storage, 'read'>;
+
 /** One object opened for reading: its key and where its frames lie. */
 export class SealedObject {
   readonly name: string;
   readonly key: Buffer;
-  readonly #storage: Storage;
+  readonly #storage: ReadableStorage;
   readonly #frames: readonly FrameSpan[];
   readonly #whole: Buffer | null;
 
   private constructor(
     name: string,
-    parts: { key: Buffer; storage: Storage; frames: readonly FrameSpan[]; whole: Buffer | null },
+    parts: {
+      key: Buffer;
+      storage: ReadableStorage;
+      frames: readonly FrameSpan[];
+      whole: Buffer | null;
+    },
   ) {
     this.name = name;
     this.key = parts.key;
@@ -136,7 +143,7 @@ export class SealedObject {
    * @throws repository-damaged
    */
   static async open(
-    parts: { readonly storage: Storage; readonly keys: KeyRing },
+    parts: { readonly storage: ReadableStorage; readonly keys: KeyRing },
     object: { readonly name: string; readonly kind: ObjectKind; readonly sizeBytes: number },
     options: { readonly whole: boolean; readonly signal: AbortSignal },
   ): Promise<SealedObject> {
@@ -163,6 +170,16 @@ export class SealedObject {
     return this.#frames.length;
   }
 
+  /** Where the frames lie, in order. */
+  get frames(): readonly FrameSpan[] {
+    return this.#frames;
+  }
+
+  /** As the footer says. */
+  rawBytesOf(frame: number): number {
+    return this.#frames[frame]?.rawBytes ?? 0;
+  }
+
   /** The sealed bytes of one frame. @throws repository-damaged */
   async readSealed(frame: number, signal: AbortSignal): Promise<Buffer> {
     const span = this.#frames[frame];
@@ -181,7 +198,7 @@ export class SealedObject {
 }
 
 async function readPresent(
-  storage: Storage,
+  storage: ReadableStorage,
   name: string,
   range: ByteRange | null,
   signal: AbortSignal,

@@ -30,6 +30,8 @@ export class LocalStorage implements Storage {
   readonly #syncs = new Map<string, Promise<void>>();
   /** A kernel reports a failed write-back once; after that the object is in doubt for good. */
   readonly #failedSyncs = new Map<string, CairnError>();
+  /** Objects that this process has written and nobody has flushed yet. */
+  readonly #synced = new Set<string>();
   #sweeping: Promise<void> | null = null;
 
   private constructor(root: string, random: Random) {
@@ -85,6 +87,8 @@ export class LocalStorage implements Storage {
       await this.#syncs.get(name);
       const failure = this.#failedSyncs.get(name);
       if (failure) throw failure;
+      // Another process wrote it, and may have died before it was durable.
+      if (!this.#synced.delete(name)) await this.#attempt(`sync ${name}`, () => this.#sync(name));
       for (const folder of this.#foldersOf(this.#path(name))) folders.add(folder);
     }
     for (const folder of folders) {
@@ -211,11 +215,16 @@ export class LocalStorage implements Storage {
   async #syncBehind(name: string, handle: FileHandle): Promise<void> {
     while (this.#syncs.size >= syncsInFlightMax) await Promise.race(this.#syncs.values());
     const sync = this.#attempt(`sync ${name}`, () => syncAndClose(handle))
+      .then(() => void this.#synced.add(name))
       .catch((error: CairnError) => {
         this.#failedSyncs.set(name, error);
       })
       .finally(() => this.#syncs.delete(name));
     this.#syncs.set(name, sync);
+  }
+
+  async #sync(name: string): Promise<void> {
+    await syncAndClose(await open(this.#path(name), 'r'));
   }
 
   async #syncFoldersOf(finalPath: string): Promise<void> {

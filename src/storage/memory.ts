@@ -4,7 +4,7 @@ import { assertObjectName } from './object-name.ts';
 import type { ByteRange, ObjectInfo, ObjectWriter, Storage } from './storage.ts';
 
 export class MemoryStorage implements Storage {
-  readonly location = 'memory:';
+  readonly location: string = 'memory:';
   /** Open to tests, which damage and remove objects here. */
   readonly objects = new Map<string, Buffer>();
 

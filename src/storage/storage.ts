@@ -8,7 +8,7 @@
 //   durable when it answers.
 // - `list` is complete or throws: a failed listing is never "nothing there".
 // - "does not exist" is the `not-found` error; every other failure is `storage-unavailable` or
-//   `storage-full`. Implementations do not retry; a wrapper does.
+//   `storage-full`. A remote store is tried again for a while before that is said.
 
 export type ObjectInfo = { readonly name: string; readonly sizeBytes: number };
 
@@ -24,13 +24,24 @@ export interface ObjectWriter {
 
 export type ByteRange = { readonly offsetBytes: number; readonly lengthBytes: number };
 
+/** What a remote store can and cannot do, found out by trying. */
+export type StorageTraits = {
+  /** `atomic`, or how the store fails to be: then `createExclusive` is slower and less sure. */
+  readonly conditionalCreate: 'atomic' | 'overwrites' | 'refused';
+  /** How far its clock is ahead of ours. */
+  readonly skewMs: number | null;
+};
+
 export interface Storage {
   /** For messages: `file:///var/lib/cairn/repository`. Holds no secret. */
   readonly location: string;
   openWriter(name: string, signal: AbortSignal): Promise<ObjectWriter>;
   /** A barrier: the named objects, published before, are durable when it answers. */
   flush(names: readonly string[], signal: AbortSignal): Promise<void>;
-  /** Of several racing callers exactly one gets `created`. Durable. */
+  /**
+   * Of several racing callers exactly one gets `created`. Durable. The bytes must hold something
+   * that no other caller writes: a key, a random id.
+   */
   createExclusive(
     name: string,
     bytes: Uint8Array,
@@ -48,4 +59,6 @@ export interface Storage {
   list(prefix: string, signal: AbortSignal): AsyncIterable<ObjectInfo>;
   /** Deleting what is not there is no error. */
   delete(name: string, signal: AbortSignal): Promise<void>;
+  /** Only where stores of the kind differ. @throws storage errors */
+  examine?(signal: AbortSignal): Promise<StorageTraits>;
 }

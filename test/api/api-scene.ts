@@ -300,6 +300,7 @@ export class FakeDriver implements EngineDriver {
 
   canStartManaged = neverHere;
   findServerBinaries = neverHere;
+  isManagedRunning = neverHere;
   stopManaged = neverHere;
 }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
+
 import { after, before, describe, test } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -19,7 +20,6 @@ import {
   testBackupId,
   testInstanceId,
 } from '../fixtures/repositories.ts';
-import { until } from '../fixtures/until.ts';
 import type { ApiScene } from './api-scene.ts';
 import { openApiScene } from './api-scene.ts';
 
@@ -35,7 +35,6 @@ let scene: ApiScene;
 let instance: Instance;
 let backup: Backup;
 let log = '';
-
 before(async () => {
   parts = await openTestRepository(storage);
   await storeFiles(parts.repository, files, { backupId: testBackupId(1) });
@@ -316,38 +315,6 @@ describe('over a socket', () => {
     assert.equal(broken.complete, false, 'the client took a part for the whole');
     assert.ok(broken.bytes > 0 && broken.bytes < broken.length);
     assert.match(log, /a download was broken off/);
-  });
-
-  test('more than eight at once are asked to come later; the places come back', async () => {
-    const content = Buffer.alloc(40 * MiB, randomBytes(MiB));
-    const large = new Map([['base/1/large', content]]);
-    await storeFiles(parts.repository, large, { backupId: testBackupId(5) });
-    const slow = await scene.addBackup(instance, { id: testBackupId(5) });
-    const [file] = (await scene.call('GET', filesPath(slow.id))).json<BackupFilesWire>().files;
-    const { pathname, search } = new URL(file?.download_link ?? '');
-    const path = `${pathname}${search}`;
-    // Nobody reads what these receive: they stay.
-    const open = await Promise.all(
-      Array.from({ length: 8 }, async () => {
-        return await new Promise<() => void>((done, fail) => {
-          const asked = httpRequest(`${origin}${path}`, { agent: false }, (response) => {
-            response.on('error', () => undefined).pause();
-            done(() => asked.destroy());
-          });
-          asked.on('error', fail).end();
-        });
-      }),
-    );
-    const refused = await fetchPath(path);
-    assert.equal(refused.statusCode, 429);
-    assert.ok(Number(refused.headers['retry-after']) > 0);
-    const head = await scene.call('HEAD', path, { token: null });
-    assert.equal(head.statusCode, 200);
-    for (const close of open) close();
-    await until('a place is free', async () => {
-      const { statusCode } = await fetchPath(path, { range: 'bytes=0-0' });
-      return statusCode === 206;
-    });
   });
 
   test('who goes away is no failure of ours', () => {

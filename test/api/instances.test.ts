@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { CairnError } from '../../src/model/errors.ts';
 import type { ApiScene } from './api-scene.ts';
-import { blocking, openApiScene, password, warning } from './api-scene.ts';
+import { blocking, openApiScene, password, projectId, warning } from './api-scene.ts';
 
 let scene: ApiScene;
 before(async () => {
@@ -143,6 +143,19 @@ describe('registerInstance', () => {
     assert.equal(response.statusCode, 201, response.body);
     assert.equal(response.json().instance.name, 'pg1');
   });
+  test('gives the jobs of a server to the workers of its pool', async () => {
+    const registered = await register({ name: 'far-away', url, pool: 'site-b' });
+    assert.equal(registered.json().instance.pool, 'site-b');
+    const created = await scene.call('POST', scene.rds('/backups'), {
+      body: { instance_id: registered.json().instance.id, name: 'from-site-b' },
+    });
+    assert.equal(created.statusCode, 200, created.body);
+    const job = await scene.catalog.jobs.find(projectId, created.json().job_id);
+    assert.equal(job?.pool, 'site-b');
+    for (const pool of ['', 'Site', 'a b', 'x'.repeat(33)]) {
+      assert.equal((await register({ name: 'nowhere', url, pool })).statusCode, 400, pool);
+    }
+  });
   test('takes a connection string, tests it, and answers 201 with all findings', async () => {
     scene.driver.answer = {};
     const response = await register({ name: 'by-url', url });
@@ -219,8 +232,8 @@ describe('registerInstance', () => {
   });
   test('refuses an engine without a driver', async () => {
     const response = await register({ name: 'other-engine', url: 'mysql://u@h/d' });
-    assert.equal(response.statusCode, 422);
-    assert.equal(response.json().error_code, 'CAIRN.0002');
+    assert.equal(response.statusCode, 400, response.body);
+    assert.equal(response.json().error_code, 'DBS.280235');
   });
 });
 

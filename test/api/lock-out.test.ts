@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { userLogin } from '../../src/operations/identity/issue-token.ts';
 import type { ApiScene } from './api-scene.ts';
 import { keys, openApiScene, password, projectId } from './api-scene.ts';
 import type { Keys } from './sign-request.ts';
@@ -7,8 +8,13 @@ import { sdkDate, signAccess } from './sign-request.ts';
 
 const minuteMs = 60_000;
 
-async function logIn(scene: ApiScene, given: string, name = 'admin') {
-  const user = { name, password: given, domain: { name: 'acme' } };
+async function logIn(
+  scene: ApiScene,
+  given: string,
+  name = 'admin',
+  domain: { readonly name: string } | null = { name: 'acme' },
+) {
+  const user = { name, password: given, ...(domain && { domain }) };
   const body = { auth: { identity: { methods: ['password'], password: { user } } } };
   return await scene.call('POST', '/v3/auth/tokens', { token: null, body });
 }
@@ -24,6 +30,11 @@ async function sign(scene: ApiScene, given: Keys, remoteAddress = '10.0.0.1') {
     remoteAddress,
     headers: { ...Object.fromEntries(headers), authorization },
   });
+}
+
+async function domainOf(scene: ApiScene): Promise<string> {
+  const [project] = await scene.catalog.identity.listProjects();
+  return project?.domainId ?? assert.fail();
 }
 
 async function failTimes(count: number, attempt: () => Promise<{ statusCode: number }>) {
@@ -51,6 +62,26 @@ describe('a login with a password', () => {
       await failTimes(4, () => logIn(scene, 'wrong'));
       assert.equal((await logIn(scene, password)).statusCode, 201);
     }
+  });
+  test('is locked by failures that name the domain and failures that do not, as one', async () => {
+    await using scene = await openApiScene();
+    const answers: unknown[] = [];
+    for (const name of ['admin', 'nobody']) {
+      await failTimes(3, () => logIn(scene, 'wrong', name));
+      await failTimes(2, () => logIn(scene, 'wrong', name, null));
+      answers.push((await logIn(scene, 'wrong', name)).json().error_msg);
+    }
+    assert.match(String(answers[0]), /locked/i);
+    assert.equal(answers[0], answers[1]);
+  });
+  test('is not locked by a failure that a clock far ahead has noted', async () => {
+    await using scene = await openApiScene();
+    await failTimes(4, () => logIn(scene, 'wrong'));
+    const [user] = await scene.catalog.identity.listUsers(await domainOf(scene));
+    const ahead = new Date(scene.clock.now().getTime() + 365 * 24 * 60 * minuteMs);
+    const login = userLogin(user?.id ?? assert.fail());
+    await scene.catalog.identity.addLoginFailure(login, ahead, new Date(0));
+    assert.equal((await logIn(scene, password)).statusCode, 201);
   });
   test('is locked alike where there is no such user, and alone', async () => {
     await using scene = await openApiScene();

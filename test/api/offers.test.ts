@@ -117,7 +117,7 @@ describe('the short instance list', () => {
     const made = [
       await scene.addInstance({ state: { status: 'building' } }),
       await scene.addInstance({ state: { status: 'create-failed', reason: '' } }),
-      await scene.addInstance({ state: { status: 'restoring' } }),
+      await scene.addInstance({ state: { status: 'restoring', failure: null } }),
       await scene.addInstance(),
     ];
     const instance_ids = [...made.map(({ id }) => id), someInstanceId(), 'no id\0'];

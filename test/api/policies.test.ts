@@ -93,7 +93,7 @@ describe('the backup policy', () => {
     const building = await scene.addInstance({ state: { status: 'building' } });
     const first = await scene.call('PUT', policyOf(building.id), { body });
     assert.deepEqual([first.statusCode, first.json().error_code], [400, 'DBS.200086']);
-    const restoring = await scene.addInstance({ state: { status: 'restoring' } });
+    const restoring = await scene.addInstance({ state: { status: 'restoring', failure: null } });
     const second = await scene.call('PUT', policyOf(restoring.id), { body });
     assert.deepEqual([second.statusCode, second.json().error_code], [409, 'DBS.201202']);
   });

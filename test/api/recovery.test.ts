@@ -13,7 +13,7 @@ before(async () => {
 });
 after(() => scene[Symbol.asyncDispose]());
 
-const managed = { homeDir: '/s/a', dataDir: '/s/a/data', binDir: '/b' };
+const managed = { homeDir: '/s/a', dataDir: '/s/a/data', binDir: '/b', place: null };
 const addManaged = (changes: Partial<Instance> = {}): Promise<Instance> =>
   scene.addInstance({ managed, ...changes });
 const endedAt = (text: string): { readonly state: BackupState } => ({
@@ -160,8 +160,12 @@ describe('restoreToExistingInstance', () => {
     assert.deepEqual(await attempt(await withJob('backup')), busy);
     assert.deepEqual(await attempt(await withJob('restore-in-place')), busy);
     assert.deepEqual(await attempt(await withJob('remove-instance')), wrong);
-    assert.deepEqual(await attempt(await addManaged({ state: { status: 'restoring' } })), busy);
-    assert.deepEqual(await attempt(await addManaged({ state: { status: 'switching' } })), busy);
+    for (const state of [
+      { status: 'restoring', failure: null },
+      { status: 'switching' },
+    ] as const) {
+      assert.deepEqual(await attempt(await addManaged({ state })), busy);
+    }
     assert.deepEqual(await attempt(await addManaged({ state: { status: 'building' } })), wrong);
   });
   test('of 10 at once, exactly one is accepted', async () => {

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import type { BackupWire } from '../../src/api/schema/backup.ts';
+import type { PolicyResponse } from '../../src/api/schema/policy.ts';
+import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { formatWindow } from '../../src/model/backup-policy.ts';
 import type { TestServer } from '../fixtures/postgres-server.ts';
 import { startPostgres } from '../fixtures/postgres-server.ts';
@@ -68,6 +70,40 @@ suite('a backup policy', () => {
     assert.notEqual(refused.exitCode, 0);
   });
 
+  test('keeps what a change does not name', async () => {
+    // Not now: it shall bring no backup.
+    const window = new Date().getUTCHours() < 12 ? '20:15-21:15' : '08:15-09:15';
+    const set = await service.cli(
+      ...['policy', 'set', 'shop-server', '--at', window, '--days', '1,2,3,4,5'],
+    );
+    assert.equal(set.exitCode, 0, set.stderr);
+    assert.match(set.stdout, /kept: +3 days/);
+    const kept = await service.cli('policy', 'set', 'shop-server', '--keep-days', '14', '--json');
+    const { backup_policy: policy } = kept.json<PolicyResponse>();
+    assert.deepEqual(policy, { keep_days: 14, start_time: window, period: '1,2,3,4,5' });
+  });
+
+  test('does not take backups with it unasked', async () => {
+    for (const going of [
+      ['policy', 'off', 'shop-server', '--delete-backups'],
+      ['instance', 'remove', 'shop-server'],
+    ]) {
+      const refused = await service.cli(...going);
+      assert.equal(refused.exitCode, exitCodes.usage, refused.stderr);
+      assert.match(refused.stderr, /1 automated backup would be deleted/);
+    }
+    const shown = await service.cli('policy', 'show', 'shop-server');
+    assert.match(shown.stdout, /kept: +14 days/);
+    assert.equal((await listBackups(service, `instance_id=${instanceId}`)).backups.length, 2);
+  });
+
+  test('switched off is not half a policy', async () => {
+    assert.equal((await service.cli('policy', 'off', 'shop-server')).exitCode, 0);
+    const refused = await service.cli('policy', 'set', 'shop-server', '--at', '01:00-02:00');
+    assert.equal(refused.exitCode, exitCodes.usage);
+    assert.match(refused.stderr, /--keep-days N/);
+  });
+
   test('goes with its instance, the automated backup too; the manual one stays', async () => {
     const removed = await service.cli('instance', 'remove', 'shop-server', '--yes');
     assert.equal(removed.exitCode, 0, removed.stderr);
@@ -79,5 +115,10 @@ suite('a backup policy', () => {
       left.map(({ name, status }) => [name, status]),
       [['by-hand', 'COMPLETED']],
     );
+    const windows = await service.cli('instance', 'windows', instanceId);
+    assert.equal(windows.exitCode, 0, windows.stderr);
+    assert.match(windows.stdout, /^FROM +TO\n\d{4}-/);
+    const stranger = await service.cli('instance', 'windows', `${'0'.repeat(32)}in03`);
+    assert.equal(stranger.exitCode, exitCodes.notFound);
   });
 });

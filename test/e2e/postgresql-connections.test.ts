@@ -139,7 +139,7 @@ suite('a standby', () => {
     const started = await scene.driver.startRestored({
       source: sink.toSource(result),
       homeDir: join(scene.folder, 'from-standby'),
-      sourceConnection: standby.connection,
+      login: { connection: standby.connection, rolePassword: 'ensure' },
       port: 0,
       onProgress: () => undefined,
       signal: neverAborted,

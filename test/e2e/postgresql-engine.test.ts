@@ -147,7 +147,7 @@ for (const version of versions) {
       const started = await scene.driver.startRestored({
         source: sink.toSource(result),
         homeDir,
-        sourceConnection: parse(server.url),
+        login: { connection: parse(server.url), rolePassword: 'ensure' },
         port: 0,
         onProgress: (phase) => void phases.add(phase),
         signal: neverAborted,

@@ -259,7 +259,7 @@ suite('restoring', () => {
     scene.driver.startRestored({
       source: from,
       homeDir,
-      sourceConnection,
+      login: { connection: sourceConnection, rolePassword: 'ensure' },
       port: 0,
       onProgress: () => undefined,
       signal: neverAborted,
@@ -345,7 +345,7 @@ suite('restoring', () => {
     const work = scene.driver.startRestored({
       source: startable(),
       homeDir,
-      sourceConnection: connection,
+      login: { connection, rolePassword: 'ensure' },
       port: 0,
       onProgress: (phase) => void (phase === 'starting' && controller.abort()),
       signal: controller.signal,

@@ -65,7 +65,8 @@ async function runAt(url: string, sql: string): Promise<void> {
   }
 }
 
-const homes = (): string[] => readdirSync(join(service.dataDir, 'servers'));
+const homes = (): string[] =>
+  readdirSync(join(service.dataDir, 'servers')).filter((name) => !name.startsWith('.'));
 const urlOf = ({ port }: RegisteredInstanceWire): string => atPort(server.url, port ?? 0);
 const show = async (id: string): Promise<RegisteredInstanceWire> => {
   const path = `/cairn/v1/{p}/instances/${id}`;
@@ -107,6 +108,30 @@ suite('a restore over a running server', () => {
     const job = await untilEnded(service, answer.body.job_id);
     assert.equal(job.status, 'succeeded', JSON.stringify(job.error));
     assert.deepEqual(await tableSums(urlOf(copy)), sums);
+    assert.equal(homes().length, 1);
+  });
+
+  test('is not cancelled while it waits for the old server to stop', async () => {
+    const [old] = await service.restoredServers();
+    assert.ok(old);
+    // Frozen, it takes as long to stop as we like.
+    process.kill(old, 'SIGSTOP');
+    try {
+      const answer = await recover('v3', copy.id);
+      assert.equal(answer.status, 200, JSON.stringify(answer.body));
+      const jobId = answer.body.job_id;
+      const isSwitching = async () => (await show(copy.id)).status === 'switching';
+      await until('the old server is being stopped', isSwitching, 30_000);
+      const cancel = await service.request('POST', `/cairn/v1/{p}/jobs/${jobId}/cancel`);
+      assert.equal(cancel.status, 409, JSON.stringify(cancel.body));
+      assert.match(JSON.stringify(cancel.body), /changing the server of shop-copy over/);
+      process.kill(old, 'SIGCONT');
+      assert.equal((await untilEnded(service, jobId)).status, 'succeeded');
+    } finally {
+      if ((await service.restoredServers()).includes(old)) process.kill(old, 'SIGCONT');
+    }
+    assert.deepEqual(await tableSums(urlOf(copy)), sums);
+    assert.equal((await service.restoredServers()).length, 1);
     assert.equal(homes().length, 1);
   });
 

@@ -21,7 +21,9 @@ const soonMs = 5_000;
 
 let scene: GatedScene;
 before(async () => {
-  scene = await startGatedScene('17', { versions: ['17'] });
+  // With checkpoints there is more to take away.
+  const environment = { CAIRN_CHECKPOINT_MIB: '8' };
+  scene = await startGatedScene('17', { versions: ['17'], environment });
 });
 afterEach(() => scene.proxy.open());
 after(() => scene[Symbol.asyncDispose]());

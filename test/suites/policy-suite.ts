@@ -53,6 +53,17 @@ export function policySuite(leg: string, openFresh: OpenFreshCatalog): void {
       assert.deepEqual(ids.flat(), records.map(({ instanceId }) => instanceId).toSorted());
     });
 
+    it('are walked by their off-site policy, whether backups are automated or not', async () => {
+      await using fresh = await openFresh();
+      const { policies } = fresh.catalog;
+      const records = [full(), { ...full(), policy: { kind: 'off' as const } }];
+      for (const record of [...records, { ...full(), offsite: [] }]) await policies.put(record);
+      const page = await policies.listOffsite({ offset: 0, limit: 5 });
+      const sorted = records.toSorted((a, b) => (a.instanceId < b.instanceId ? -1 : 1));
+      assert.deepEqual(page, sorted);
+      assert.deepEqual(await policies.listOffsite({ offset: 1, limit: 5 }), sorted.slice(1));
+    });
+
     it('are found for the instances of a page', async () => {
       await using fresh = await openFresh();
       const { policies } = fresh.catalog;

@@ -79,7 +79,8 @@ function instanceTests(openFresh: OpenFreshCatalog): void {
     const { instances } = fresh.catalog;
     const { id } = await addInstance(fresh);
     for (const state of [
-      { status: 'restoring' },
+      { status: 'restoring', failure: null },
+      { status: 'restoring', failure: 'neither server starts' },
       { status: 'switching' },
       { status: 'failed', reason: 'kept in /a' },
       { status: 'active' },

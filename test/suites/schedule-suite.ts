@@ -132,8 +132,8 @@ function obstacleTests(openFresh: OpenFreshCatalog): void {
     const scene = await openScene(fresh);
     const { instances } = fresh.catalog;
     await scene.clock.advance(121 * minuteMs);
-    for (const status of ['building', 'restoring'] as const) {
-      await instances.setState(scene.instance.id, { status }, scene.clock.now());
+    for (const state of [{ status: 'building' }, { status: 'restoring', failure: null }] as const) {
+      await instances.setState(scene.instance.id, state, scene.clock.now());
       await scene.round();
     }
     await instances.setState(scene.instance.id, { status: 'active' }, scene.clock.now());

@@ -1,5 +1,6 @@
 // The contract of `storage.ts`, run against every implementation.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { isErrorKind } from '../../src/model/errors.ts';
 import type { ObjectInfo, Storage } from '../../src/storage/storage.ts';
@@ -36,6 +37,32 @@ export function storageSuite(leg: string, open: () => Promise<Storage>): void {
       assert.equal(read.toString(), 'world');
       assert.equal(read.buffer.byteLength, read.byteLength, 'the buffer is cut out of a pool');
       assert.deepEqual(await storage.stat('a/b/one', never), { name: 'a/b/one', sizeBytes: 11 });
+    });
+
+    it('keeps a large object that was written in pieces of all sizes', async () => {
+      const storage = await open();
+      const whole = randomBytes(21 * 1024 * 1024 + 17);
+      const writer = await storage.openWriter('large', never);
+      for (let at = 0, size = 1; at < whole.byteLength; at += size, size = size * 3 + 1) {
+        await writer.write(whole.subarray(at, at + size));
+      }
+      await writer.publish();
+      const { sizeBytes } = await storage.stat('large', never);
+      assert.equal(sizeBytes, whole.byteLength);
+      assert.ok((await storage.read('large', null, never)).equals(whole));
+      const range = { offsetBytes: 8 * 1024 * 1024 - 5, lengthBytes: 10 };
+      const read = await storage.read('large', range, never);
+      assert.ok(read.equals(whole.subarray(range.offsetBytes, range.offsetBytes + 10)));
+      await assert.rejects(writeObject(storage, 'large', whole), (e) => isErrorKind(e, 'conflict'));
+    });
+
+    it('answers an empty range inside an object and refuses one behind it', async () => {
+      const storage = await open();
+      await writeObject(storage, 'ten', Buffer.from('0123456789'));
+      const read = await storage.read('ten', { offsetBytes: 10, lengthBytes: 0 }, never);
+      assert.equal(read.byteLength, 0);
+      const behind = storage.read('ten', { offsetBytes: 11, lengthBytes: 0 }, never);
+      await assert.rejects(behind, (e) => isErrorKind(e, 'repository-damaged'));
     });
 
     it('keeps an empty object apart from an absent one', async () => {

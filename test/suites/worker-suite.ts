@@ -75,9 +75,12 @@ function runTests(openFresh: OpenFreshCatalog): void {
 function retryTests(openFresh: OpenFreshCatalog): void {
   it('tries again what may pass, not too early and not too often', async () => {
     const runsAt: number[] = [];
+    const lasts: boolean[] = [];
     await using setting = await openSetting(openFresh, {
-      async run() {
+      async run(_, context) {
         runsAt.push(setting.clock.monotonicMs());
+        lasts.push(await context.isFinal(unreachable()));
+        assert.ok(await context.isFinal(new Error('a slip')));
         throw unreachable();
       },
     });
@@ -86,6 +89,7 @@ function retryTests(openFresh: OpenFreshCatalog): void {
     await setting.untilStatus(job, 'failed');
     const spans = runsAt.slice(1).map((at, index) => at - (runsAt[index] ?? 0));
     assert.equal(runsAt.length, 3);
+    assert.deepEqual(lasts, [false, false, true]);
     for (const span of spans) assert.ok(span >= 5_000 && span < 7_000, `waited ${span} ms`);
     assert.equal((await setting.read(job)).error?.kind, 'engine-unreachable');
     assert.deepEqual(setting.failures, [`${job.id} failed no answer`]);
@@ -146,7 +150,7 @@ function stopTests(openFresh: OpenFreshCatalog): void {
     await setting.untilStatus(job, 'cancelled');
     const [aborted] = setting.aborts;
     assert.ok((aborted?.atMs ?? Infinity) - askedMs <= 2_000, `took ${aborted?.atMs} ms`);
-    assert.equal(aborted?.reason.kind, 'cancelled');
+    assert.deepEqual([aborted?.reason.kind, aborted?.isFinal], ['cancelled', true]);
     assert.deepEqual(setting.failures, [`${job.id} cancelled cancelled on request`]);
   });
 
@@ -186,7 +190,9 @@ function stopTests(openFresh: OpenFreshCatalog): void {
     await worker.stop({ graceMs: 5_000 });
     const { status, attempt, leaseOwner } = await setting.read(job);
     assert.deepEqual([status, attempt, leaseOwner], ['queued', 0, null]);
-    assert.equal(setting.aborts[0]?.reason.message, 'the worker is stopping');
+    const [aborted] = setting.aborts;
+    assert.equal(aborted?.reason.message, 'the worker is stopping');
+    assert.equal(aborted.isFinal, false, 'another attempt will follow');
     setting.startWorker({ owner: 'next' });
     await setting.untilStatus(job, 'running');
     assert.equal((await setting.read(job)).attempt, 1);
@@ -220,7 +226,7 @@ function leaseLossTests(openFresh: OpenFreshCatalog): void {
     const { leaseExpiresAt } = await setting.read(job);
     await setting.clock.advanceUntil(() => setting.aborts.length > 0);
     const [aborted] = setting.aborts;
-    assert.equal(aborted?.reason.kind, 'conflict');
+    assert.deepEqual([aborted?.reason.kind, aborted?.isFinal], ['conflict', false]);
     assert.ok((aborted?.at ?? 0) < (leaseExpiresAt ?? 0), 'the job outlived its lease');
     const { status, attempt } = await setting.read(job);
     assert.deepEqual([status, attempt], ['running', 1], 'without a lease nothing may be written');

@@ -30,7 +30,8 @@ export function presentNewBackup(backup: Backup): CreateBackupResponse {
   return { backup: presentCore(backup), job_id: backup.jobId };
 }
 
-export function presentBackup(backup: Backup): BackupWire {
+/** `backup`: also one of which the catalog knows no job. */
+export function presentBackup(backup: Omit<Backup, 'jobId'>): BackupWire {
   const { state, engine, serverVersion } = backup;
   const endedAt = state.status === 'building' ? null : state.endedAt;
   return {
@@ -62,7 +63,7 @@ export function presentBackupDetail(backup: Backup): BackupDetailWire {
   };
 }
 
-function presentCore(backup: Backup): CreateBackupResponse['backup'] {
+function presentCore(backup: Omit<Backup, 'jobId'>): CreateBackupResponse['backup'] {
   return {
     id: backup.id,
     instance_id: backup.instanceId,

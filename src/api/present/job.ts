@@ -8,6 +8,7 @@ import type { JobDetailWire, JobWire } from '../schema/job.ts';
 import type { TaskWire } from '../schema/task-list.ts';
 import { formatWireTime } from '../wire-time.ts';
 import { instanceStatusOf } from './instance.ts';
+import { presentResult } from './maintenance.ts';
 
 /** Clients know three words only; a job that waits counts as running. */
 const statusWords: Readonly<Record<JobStatus, JobWire['status']>> = {
@@ -25,6 +26,11 @@ export const jobNames: Readonly<Record<JobKindName, string>> = {
   'restore-new-instance': 'RestoreToNewInstance',
   'restore-in-place': 'RestoreToExistingInstance',
   'remove-instance': 'DeleteInstance',
+  prune: 'PruneBackups',
+  'plan-prune': 'PlanPrune',
+  check: 'CheckBackups',
+  'copy-offsite': 'CopyOffsite',
+  'rotate-key': 'RotateDataKey',
 };
 
 /** Null: no job has that name. */
@@ -112,6 +118,7 @@ export function presentJobDetail(job: Job): JobDetailWire {
       bytes_per_second: Math.round(progress.bytesPerSecond),
     },
     error: error && { kind: error.kind, message: error.message, hint: error.hint },
+    result: presentResult(job),
     created: formatWireTime(job.createdAt),
     started: job.startedAt && formatWireTime(job.startedAt),
     ended: job.endedAt && formatWireTime(job.endedAt),

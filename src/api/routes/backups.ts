@@ -160,7 +160,10 @@ function readFilter(projectId: ProjectId, query: ListBackupsQuery): BackupFilter
   };
 }
 
-function readRange(query: ListBackupsQuery): Pick<BackupFilter, 'startedFrom' | 'startedTo'> {
+/** @throws invalid */
+export function readRange(
+  query: Pick<ListBackupsQuery, 'begin_time' | 'end_time'>,
+): Pick<BackupFilter, 'startedFrom' | 'startedTo'> {
   if (query.begin_time === undefined && query.end_time === undefined) return {};
   if (query.begin_time === undefined || query.end_time === undefined) {
     throw new CairnError('invalid', 'begin_time and end_time must come together');

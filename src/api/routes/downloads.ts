@@ -1,5 +1,6 @@
 // Links to backups, and the files behind them. A file is streamed from the repository; what fails
 // midway ends the connection without the promised length, so that no client takes it for all.
+import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
@@ -33,6 +34,11 @@ const downloadsMax = 8;
 const retryAfterSeconds = 30;
 /** To read the manifest of a large backup. */
 const openTimeoutMs = 50_000;
+/**
+ * A client that takes nothing holds a place. Node grants a second span when something lay in the
+ * queue of the socket at the end of the first, so it is twice this at most.
+ */
+const stalledMs = 60_000;
 /** The longest that a timer takes: a download may last for days. */
 const handlerTimeout = 2 ** 31 - 1;
 
@@ -93,6 +99,7 @@ export function registerDownloadRoute(app: ApiApp, parts: ApiParts): void {
       let body: Readable | null = null;
       try {
         const download = await open(params, query, parts);
+        limitStall(request);
         body = answerBytes(download, request, reply, parts).once('close', () => running--);
       } finally {
         if (body === null) running--;
@@ -143,6 +150,12 @@ function answerBytes(
       parts.log.error(about, 'a download was broken off');
     })
     .on('close', () => stop.abort());
+}
+
+/** Until the answer ends: the next one on the connection begins with the server's own span. */
+function limitStall({ raw: { socket } }: FastifyRequest): void {
+  // A request that is injected has no socket that could stall.
+  if (socket instanceof Socket) socket.setTimeout(stalledMs);
 }
 
 /** With `If-Range`, the range counts only when the file is still the same (RFC 9110, 13.1.5). */

@@ -1,17 +1,25 @@
-// Backups in a second storage. There is none yet: reads say so with empty lists, and a policy that
-// asks for copies is refused.
+// Backups in a second storage. Lists tell what it really holds now. Without one they are empty, and
+// a policy that asks for copies is refused.
+import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { CairnError } from '../../model/errors.ts';
+import { listOwnProjects } from '../../operations/identity/roles.ts';
 import { getInstance } from '../../operations/instances/get-instance.ts';
+import type { OffsiteBackup } from '../../operations/offsite/list-offsite.ts';
+import { listOffsiteBackups, listOffsiteInstances } from '../../operations/offsite/list-offsite.ts';
 import { getPolicy } from '../../operations/policy/get-policy.ts';
 import { setOffsitePolicy } from '../../operations/policy/offsite-policy.ts';
+import { planRestoreWindows, selectDay } from '../../operations/restore/restore-windows.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
-import { projectOf } from '../auth.ts';
+import { callerOf, projectOf } from '../auth.ts';
 import { needs } from '../permission.ts';
-import { presentOffsite } from '../present/policy.ts';
+import { presentBackup } from '../present/backup.ts';
+import { regionOf } from '../present/identity.ts';
+import { presentOffsite, presentOffsiteInstance } from '../present/policy.ts';
 import { refTo } from '../schema/define.ts';
 import { errorAnswers } from '../schema/error-answers.ts';
 import { noBody } from '../schema/no-body.ts';
+import { readPage } from '../schema/paging.ts';
 import {
   ListOffsiteBackupsQuerySchema,
   OffsiteBackupListSchema,
@@ -21,7 +29,10 @@ import {
   OffsiteWindowsSchema,
   SetOffsitePolicyRequestSchema,
 } from '../schema/policy.ts';
+import { RestoreTimeQuerySchema } from '../schema/recovery.ts';
+import { readRange } from './backups.ts';
 import { requireInstanceId } from './path-ids.ts';
+import { readDay } from './recovery.ts';
 
 const tags = ['off-site'];
 const PathSchema = Type.Object({ projectId: Type.String(), instanceId: Type.String() });
@@ -37,14 +48,23 @@ export function registerOffsiteRoutes(app: ApiApp, parts: ApiParts): void {
       config: needs('rds:backup:list'),
       schema: {
         operationId: 'listOffSiteBackups',
-        description: 'Empty: there is no second storage.',
+        description: 'What the second storage holds now, newest first; empty without one.',
         tags,
         params: Type.Object({ projectId: Type.String() }),
         querystring: ListOffsiteBackupsQuerySchema,
         response: { 200: refTo(OffsiteBackupListSchema), ...errorAnswers },
       },
     },
-    async () => ({ backups: [], total_count: 0 }),
+    async (request) => {
+      const { query } = request;
+      const { instance_id: id } = query;
+      const instanceId = id === undefined ? null : requireInstanceId(id);
+      const of = { projectId: projectOf(request), instanceId };
+      const backups = (await listOffsiteBackups(parts, of)).filter(matches(query));
+      const { offset, limit } = readPage(query);
+      const page = backups.slice(offset, offset + limit);
+      return { backups: page.map(presentBackup), total_count: backups.length };
+    },
   );
   app.get(
     '/instances/:instanceId/offsite-restore-time',
@@ -52,36 +72,63 @@ export function registerOffsiteRoutes(app: ApiApp, parts: ApiParts): void {
       config: needs('rds:instance:list'),
       schema: {
         operationId: 'listOffSiteRestoreTimes',
-        description: 'Empty: there is no second storage.',
+        description: 'The ends of the backups that the second storage holds; empty without one.',
         tags,
         params: PathSchema,
-        querystring: Type.Object({ date: Type.Optional(Type.String()) }),
+        querystring: RestoreTimeQuerySchema,
         response: { 200: refTo(OffsiteWindowsSchema), ...errorAnswers },
       },
     },
     async (request) => {
       const id = requireInstanceId(request.params.instanceId);
-      await getInstance(parts.catalog, projectOf(request), id);
-      return { restore_time: [] };
+      const day = readDay(request.query.date);
+      const of = { projectId: projectOf(request), instanceId: id };
+      await getInstance(parts.catalog, of.projectId, id);
+      const windows = planRestoreWindows(await listOffsiteBackups(parts, of));
+      return {
+        restore_time: (day === null ? windows : selectDay(windows, day)).map(
+          ({ startAt, endAt }) => ({ start_time: startAt.getTime(), end_time: endAt.getTime() }),
+        ),
+      };
     },
   );
 }
 
 /** `/v3/backups/offsite-backup-instance`: the one path of the family without a project. */
-export function registerOffsiteInstanceRoute(app: ApiApp): void {
+export function registerOffsiteInstanceRoute(app: ApiApp, parts: ApiParts): void {
   app.get(
     '/v3/backups/offsite-backup-instance',
     {
       schema: {
         operationId: 'listOffSiteInstances',
-        description: 'Empty: there is no second storage.',
+        description: 'Instances with an off-site policy, of every project of the caller.',
         tags,
         querystring: OffsiteInstancesQuerySchema,
         response: { 200: refTo(OffsiteInstanceListSchema), ...errorAnswers },
       },
     },
-    async () => ({ offsite_backup_instances: [], total_count: 0 }),
+    async (request) => {
+      const projects = await listOwnProjects(parts, callerOf(request).user);
+      const byId = new Map(projects.map((project) => [project.id, project]));
+      const found = await listOffsiteInstances(parts, new Set(byId.keys()));
+      const { offset, limit } = readPage(request.query);
+      const items = found.slice(offset, offset + limit).map(({ instance, record }) => {
+        const project = byId.get(instance.projectId);
+        return presentOffsiteInstance(instance, record, project ? regionOf(project) : '');
+      });
+      return { offsite_backup_instances: items, total_count: found.length };
+    },
   );
+}
+
+function matches(query: Static<typeof ListOffsiteBackupsQuerySchema>) {
+  const { backup_id: id, backup_type: type } = query;
+  const { startedFrom, startedTo } = readRange(query);
+  return (backup: OffsiteBackup): boolean =>
+    (id === undefined || backup.id === id) &&
+    (type === undefined || backup.type === type) &&
+    (startedFrom === undefined || backup.startedAt >= startedFrom) &&
+    (startedTo === undefined || backup.startedAt <= startedTo);
 }
 
 function addPolicy(app: ApiApp, parts: ApiParts): void {

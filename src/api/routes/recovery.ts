@@ -105,7 +105,8 @@ function readRequest(
 }
 
 /** Null: every day. @throws invalid */
-function readDay(date: string | undefined): Date | null {
+/** @throws invalid */
+export function readDay(date: string | undefined): Date | null {
   if (!date) return null;
   const day = parseWireTime(`${date}T00:00:00Z`);
   if (!day) throw new CairnError('invalid', `date ${date} is no day of the calendar`);

@@ -6,6 +6,7 @@ import { checkInstance, checkServer } from '../../operations/instances/check-con
 import { getInstance } from '../../operations/instances/get-instance.ts';
 import { registerInstance } from '../../operations/instances/register-instance.ts';
 import type { ServerAddress } from '../../operations/instances/server-address.ts';
+import { updateConnection } from '../../operations/instances/update-connection.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { projectOf } from '../auth.ts';
 import { answerError, readLanguage } from '../errors.ts';
@@ -37,6 +38,7 @@ const InstancePathSchema = Type.Object({ projectId: Type.String(), instanceId: T
 /** `/cairn/v1/{project}/instances…` */
 export function registerRegisteredInstanceRoutes(app: ApiApp, parts: ApiParts): void {
   addRegistration(app, parts);
+  addUpdate(app, parts);
   addReading(app, parts);
   addChecks(app, parts);
 }
@@ -64,6 +66,7 @@ function addRegistration(app: ApiApp, parts: ApiParts): void {
         projectId: projectOf(request),
         name: request.body.name,
         address: readAddress(request.body),
+        pool: request.body.pool ?? null,
       });
       const findings = presentFindings(result.findings);
       if (result.outcome === 'refused') {
@@ -72,6 +75,41 @@ function addRegistration(app: ApiApp, parts: ApiParts): void {
       }
       const instance = presentRegisteredInstance(result.instance);
       return await reply.code(201).send({ instance, findings });
+    },
+  );
+}
+
+function addUpdate(app: ApiApp, parts: ApiParts): void {
+  app.put(
+    '/instances/:instanceId',
+    {
+      config: needs('cairn:instance:register'),
+      schema: {
+        operationId: 'updateInstanceConnection',
+        description:
+          'Another address or password for the same server, tested first as a registration is. ' +
+          'Refused while a job uses the connection.',
+        tags,
+        params: InstancePathSchema,
+        body: refTo(ServerAddressSchema),
+        response: {
+          200: refTo(RegisterInstanceResponseSchema),
+          422: refTo(RefusalSchema),
+          ...errorAnswers,
+        },
+      },
+    },
+    async (request, reply) => {
+      const result = await updateConnection(parts, projectOf(request), {
+        instanceId: requireInstanceId(request.params.instanceId),
+        address: readAddress(request.body),
+      });
+      const findings = presentFindings(result.findings);
+      if (result.outcome === 'refused') {
+        const { body } = answerError(result.error, contextOf(request));
+        return await reply.code(422).send({ ...body, findings });
+      }
+      return { instance: presentRegisteredInstance(result.instance), findings };
     },
   );
 }

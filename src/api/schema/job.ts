@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import { errorKinds } from '../../model/errors.ts';
 import { jobStatuses } from '../../model/job.ts';
 import { named, nullable, refTo, words } from './define.ts';
+import { JobResultSchema } from './maintenance.ts';
 import { pagingQuery } from './paging.ts';
 
 export const ShowJobQuerySchema = Type.Object({ id: Type.String({ minLength: 1 }) });
@@ -67,6 +68,7 @@ export const JobDetailSchema = named(
         hint: nullable(Type.String()),
       }),
     ),
+    result: nullable(JobResultSchema),
     created: Type.String(),
     started: nullable(Type.String()),
     ended: nullable(Type.String()),

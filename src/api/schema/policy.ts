@@ -111,10 +111,25 @@ export const OffsiteBackupListSchema = named(
 export const OffsiteInstanceListSchema = named(
   'OffsiteInstanceList',
   Type.Object({
-    offsite_backup_instances: Type.Array(Type.Object({ id: Type.String() })),
+    offsite_backup_instances: Type.Array(
+      Type.Object({
+        id: Type.String(),
+        name: Type.String(),
+        source_region: Type.String(),
+        source_project_id: Type.String(),
+        datastore: Type.Object({ type: Type.String(), version: Type.String() }),
+        destination_region: Type.String(),
+        destination_project_id: Type.String(),
+        keep_days: Type.Integer(),
+      }),
+    ),
     total_count: Type.Integer(),
   }),
 );
+
+export type OffsiteInstanceWire = Static<
+  typeof OffsiteInstanceListSchema
+>['offsite_backup_instances'][number];
 
 export const OffsiteWindowsSchema = named(
   'OffsiteRestoreWindows',

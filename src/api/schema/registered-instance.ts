@@ -38,6 +38,12 @@ export const RegisterInstanceRequestSchema = named(
       description: '1 to 64 letters, digits, - and _, a letter first',
       ...refusedAs('instance-name-invalid'),
     }),
+    pool: Type.Optional(
+      Type.String({
+        pattern: '^[a-z][a-z0-9-]{0,31}$',
+        description: 'Workers that do its jobs (`cairn worker --pool`); else those of `default`',
+      }),
+    ),
     ...server,
   }),
 );

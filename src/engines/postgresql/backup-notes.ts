@@ -20,6 +20,8 @@ export type PostgresNotes = {
   readonly dataChecksums: boolean;
   /** The backup was taken from a standby. */
   readonly fromStandby: boolean;
+  /** Whoever ran initdb: the one role that every cluster has. Older backups do not tell it. */
+  readonly superuser: string;
   readonly tablespaces: readonly Tablespace[];
   /** Settings a server needs to start on the files, as `pg_settings` gives them. */
   readonly settings: Readonly<Record<string, string>>;
@@ -43,6 +45,7 @@ export function parseNotes(notes: EngineNotes): PostgresNotes {
     systemIdentifier: readText(notes, 'systemIdentifier'),
     dataChecksums: notes.dataChecksums === true,
     fromStandby: notes.fromStandby === true,
+    superuser: notes.superuser === undefined ? 'postgres' : readText(notes, 'superuser'),
     tablespaces: tablespaces.map(readTablespace),
     settings: Object.fromEntries(
       Object.entries(settings).filter((entry): entry is [string, string] => {

@@ -72,6 +72,7 @@ export async function takeBaseBackup(
       systemIdentifier: system.systemIdentifier,
       dataChecksums: settings.dataChecksums,
       fromStandby: settings.isInRecovery,
+      superuser: settings.superuser,
       tablespaces: readTablespaces(results[1]),
       settings: pickStartSettings(settings),
     }),

@@ -18,6 +18,7 @@ import { defaultLimits, takeBaseBackup } from './base-backup.ts';
 import { parseConnectionUrl } from './connection-url.ts';
 import { guard } from './driver-errors.ts';
 import { stopManagedServer } from './managed-server.ts';
+import { findPostmaster } from './postmaster-file.ts';
 import { normalizeTarget, restoreFiles } from './restore.ts';
 import { findServerBinaries, majorOf } from './server-binaries.ts';
 import { hasServerFacts } from './server-facts.ts';
@@ -64,6 +65,7 @@ export function createPostgresqlDriver(options: PostgresqlDriverOptions): Engine
       }),
     canStartManaged: hasServerFacts,
     findServerBinaries: findBinaries,
+    isManagedRunning: async ({ dataDir }) => (await findPostmaster(dataDir)) !== null,
     stopManaged: (server, signal) => guard(signal, () => stopManagedServer(server, clock, signal)),
   };
 }

@@ -10,7 +10,7 @@ const bufferBytes = 256 * 1024;
 /** Sockets whose listeners know that the bytes of a `data` event are lent. */
 const lending = new WeakSet<Duplex>();
 
-/** For `pg`, which keeps pieces of what it reads: until `lendReads` every event has its own copy. */
+/** For `pg`, which keeps pieces of what it reads: until `lendReads` each event has its own copy. */
 export function createReceiveSocket(): Socket {
   const socket: Socket = new Socket({
     onread: {

@@ -24,5 +24,19 @@ export async function setRolePassword(
   random: Random,
 ): Promise<void> {
   const verifier = createVerifier(password, random.bytes(saltBytes));
-  await query(`alter role "${role.replaceAll('"', '""')}" password '${verifier}'`);
+  await query(`alter role ${quoteName(role)} password '${verifier}'`);
 }
+
+/**
+ * Makes a role that can log in and take backups, unless it exists: one that does stays as it is.
+ * The connection must be of a superuser.
+ */
+export async function ensureRole(query: Query, role: string): Promise<void> {
+  const found = await query('select from pg_roles where rolname = $1', [role]);
+  if (found.length > 0) return;
+  await query(`create role ${quoteName(role)} login replication`);
+  // Else the size of the server would be hidden from it.
+  await query(`grant pg_read_all_stats, pg_read_all_settings to ${quoteName(role)}`);
+}
+
+const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;

@@ -14,6 +14,7 @@ const notes: PostgresNotes = {
   systemIdentifier: '7000000000000000000',
   dataChecksums: true,
   fromStandby: false,
+  superuser: 'postgres',
   tablespaces: [{ oid: '16385', location: '/srv/far', sizeBytes: 1 }],
   settings: { max_connections: '100', shared_buffers: '1048576', timezone: "it's \\ here" },
 };

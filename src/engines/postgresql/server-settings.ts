@@ -12,6 +12,8 @@ export type ServerSettings = {
   readonly walSegmentBytes: number;
   readonly dataChecksums: boolean;
   readonly isInRecovery: boolean;
+  /** The role that initdb made; it always has this OID, whatever its name. */
+  readonly superuser: string;
   /** Everything that was asked for and could be seen. */
   readonly values: Readonly<Record<string, string>>;
 };
@@ -42,13 +44,18 @@ const otherSettings = [
   'data_checksums',
 ];
 
+/** `BOOTSTRAP_SUPERUSERID` in `pg_authid.dat`. */
+const superuserOid = 10;
+
 /** @throws engine-refused when the server hides what nobody hides */
 export async function readServerSettings(query: Query): Promise<ServerSettings> {
   const rows = await query(
     'select lower(name) as name, setting from pg_settings where lower(name) = any($1)',
     [[...startSettings, ...otherSettings]],
   );
-  const [recovery] = await query('select pg_is_in_recovery() as is_in_recovery');
+  const [server] = await query(
+    `select pg_is_in_recovery() as is_in_recovery, pg_get_userbyid(${superuserOid}) as superuser`,
+  );
   const values = Object.fromEntries(rows.map((row) => [String(row.name), String(row.setting)]));
   return {
     serverVersion: (values.server_version ?? '').split(' ')[0] ?? '',
@@ -56,7 +63,8 @@ export async function readServerSettings(query: Query): Promise<ServerSettings> 
     blockSizeBytes: readNumber(values, 'block_size'),
     walSegmentBytes: readNumber(values, 'wal_segment_size'),
     dataChecksums: values.data_checksums === 'on',
-    isInRecovery: recovery?.is_in_recovery === true,
+    isInRecovery: server?.is_in_recovery === true,
+    superuser: String(server?.superuser),
     values,
   };
 }

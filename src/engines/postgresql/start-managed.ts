@@ -14,7 +14,7 @@ import { withQueries } from './connection.ts';
 import type { RunningServer } from './managed-server.ts';
 import { launchServer, removeSocketFolder, stopProcess, waitUntilReady } from './managed-server.ts';
 import { findPostmaster, isAlive } from './postmaster-file.ts';
-import { setRolePassword } from './role-password.ts';
+import { ensureRole, setRolePassword } from './role-password.ts';
 import { majorOf } from './server-binaries.ts';
 import { planServerArguments } from './server-config.ts';
 import type { ServerFacts } from './server-facts.ts';
@@ -90,25 +90,28 @@ const logOf = ({ homeDir }: ManagedServer): string => join(homeDir, 'server.log'
 async function prove(
   managed: ManagedServer,
   { server, socketDir, port }: Launched,
-  { serverVersion }: ServerFacts,
+  { serverVersion, notes }: ServerFacts,
   { connection, rolePassword, signal }: ManagedStartOptions,
   { clock, random }: ManagedStartParts,
 ): Promise<Connection> {
   const plain = { password: null, tls: 'disable', tlsCaPem: null } as const;
-  const local: Connection = { ...connection, ...plain, host: socketDir, port };
+  // The role may not be there yet; over the socket the superuser needs no password.
+  const user = rolePassword === 'create' ? notes.superuser : connection.user;
+  const local: Connection = { ...connection, ...plain, user, host: socketDir, port };
   const wait = { server, connection: local, logPath: logOf(managed), clock, signal };
   const major = majorOf(serverVersion);
   await waitUntilReady({ ...wait, major, timeoutMs: readyTimeoutMs });
   // Its own roles are none of our business: that it answers over its socket is proof enough.
   if (rolePassword === 'keep') return connection;
   const password = connection.password ?? new Secret(random.hex(passwordBytes));
-  const outside: Connection = { ...local, host: '127.0.0.1', password };
+  const outside = { ...local, user: connection.user, host: '127.0.0.1', password };
   const isAccepted = connection.password !== null && (await canLogIn(outside, signal));
   if (!isAccepted) {
     // None is known, or it was changed after the backup was taken: the restored role gets this one.
-    await withQueries(local, { signal }, (query) =>
-      setRolePassword(query, local.user, password.reveal(), random),
-    );
+    await withQueries(local, { signal }, async (query) => {
+      if (rolePassword === 'create') await ensureRole(query, outside.user);
+      await setRolePassword(query, outside.user, password.reveal(), random);
+    });
     await identify(outside, signal);
   }
   return outside;

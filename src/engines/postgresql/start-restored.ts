@@ -19,12 +19,11 @@ export async function startRestored(
   options: ServerStartOptions,
   parts: StartParts,
 ): Promise<StartedServer> {
-  const { sourceConnection: connection, signal, log } = options;
+  const { login, signal, log } = options;
   // Chosen now: a port that cannot be had is known before hours of restoring.
   const port = await choosePort(options.port);
   const managed = await prepareRestored(options, parts);
-  const start = { connection, port, rolePassword: 'ensure', signal, log } as const;
-  return await startManaged(managed, start, parts);
+  return await startManaged(managed, { ...login, port, signal, log }, parts);
 }
 
 /** Everything is there and durable, nothing runs. @throws invalid, repository-damaged, cancelled */

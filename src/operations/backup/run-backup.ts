@@ -1,9 +1,10 @@
+import type { EngineDriver } from '../../engines/engine.ts';
 import type { JobContext } from '../../jobs/job-kind.ts';
 import type { Backup } from '../../model/backup.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { Instance, ReachableInstance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
-import type { StoredBackup } from '../../repository/repository.ts';
+import type { RepositoryWriter, StoredBackup } from '../../repository/repository.ts';
 import { parseBackupPayload } from '../job-payloads.ts';
 import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
@@ -37,6 +38,27 @@ async function storeBackup(backup: Backup, context: JobContext, parts: WorkerPar
     ...{ instanceId: instance.id, backupId: backup.id, previousBackupId: previous?.id ?? null },
     ...{ now: parts.clock.now(), signal, log },
   });
+  try {
+    await fillWriter(writer, { backup, instance, driver }, context, parts);
+  } catch (error) {
+    await discardIfFinal(writer, error, context);
+    throw error;
+  }
+}
+
+type BackupScene = {
+  readonly backup: Backup;
+  readonly instance: ReachableInstance;
+  readonly driver: EngineDriver;
+};
+
+async function fillWriter(
+  writer: RepositoryWriter,
+  { backup, instance, driver }: BackupScene,
+  context: JobContext,
+  parts: WorkerParts,
+): Promise<void> {
+  const { signal, log } = context;
   let lastBytes = 0;
   const base = await driver.takeBaseBackup(instance.connection, {
     label: `cairn ${backup.name}`,
@@ -61,6 +83,22 @@ async function storeBackup(backup: Backup, context: JobContext, parts: WorkerPar
     const isWritten = isErrorKind(error, 'conflict') && (await isStored(backup, context, parts));
     if (!isWritten) throw error;
   }
+}
+
+/**
+ * What the attempts have stored serves the next attempt; when none will follow (a cancel, a failure
+ * for good) it goes.
+ */
+async function discardIfFinal(
+  writer: RepositoryWriter,
+  error: unknown,
+  context: JobContext,
+): Promise<void> {
+  if (!(await context.isFinal(error))) return;
+  const assertLease = async (): Promise<void> => {
+    if (!(await context.isFinal(error))) throw new CairnError('conflict', 'the lease has run out');
+  };
+  await writer.discard({ assertLease });
 }
 
 async function isStored(

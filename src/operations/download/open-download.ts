@@ -4,6 +4,8 @@ import type { Backup } from '../../model/backup.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { BackupId, ProjectId } from '../../model/ids.ts';
 import { version } from '../../model/version.ts';
+import { deadlineSignal } from '../../platform/deadline.ts';
+import { Gate } from '../../platform/gate.ts';
 import type { Span } from '../../platform/raw-zstd.ts';
 import { framedLength, readFramed } from '../../platform/raw-zstd.ts';
 import type { RepositoryReader } from '../../repository/repository.ts';
@@ -24,7 +26,25 @@ export type Download = {
   read(span: Span, signal: AbortSignal): AsyncGenerator<Uint8Array>;
 };
 
-/** @throws not-found (also when it is being deleted), invalid (never completed) */
+/**
+ * To open a backup of 50,000 files takes half a second and 25 MB, for a request that costs its
+ * sender nothing. The memory is the process's, so there is one gate in it.
+ */
+const gate = new Gate({
+  runningMax: 2,
+  waitingMax: 16,
+  refusal: () =>
+    new CairnError('conflict', 'too many downloads are being opened', {
+      reason: 'downloads-saturated',
+      hint: 'try again in a few seconds',
+    }),
+});
+const waitMaxMs = 15_000;
+
+/**
+ * Opened two at a time. @throws not-found (also when it is being deleted), invalid (never
+ * completed), conflict (downloads-saturated) when too many wait, or it took too long
+ */
 export async function openDownload(
   parts: DownloadParts,
   request: { readonly projectId: ProjectId; readonly backupId: BackupId },
@@ -33,9 +53,13 @@ export async function openDownload(
   const backup = await getBackup(parts.catalog, request.projectId, request.backupId);
   if (backup.state.status === 'deleting') throw backupGone(backup);
   assertCompleted(backup);
-  const reader = await openReader(parts, backup, signal);
-  const layout = driverFor(parts.engines, backup.engine).archiveLayout(reader);
-  const archive = planArchiveStream(layout, backup.state.endedAt);
+  const { endedAt } = backup.state;
+  const open = async () => {
+    const reader = await openReader(parts, backup, signal);
+    const layout = driverFor(parts.engines, backup.engine).archiveLayout(reader);
+    return { reader, archive: planArchiveStream(layout, endedAt) };
+  };
+  const { reader, archive } = await gate.run(open, deadlineSignal(waitMaxMs, signal));
   const sizeBytes = framedLength(archive.sizeBytes);
   return {
     fileName: fileNameOf(backup),

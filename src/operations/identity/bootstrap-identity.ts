@@ -1,4 +1,5 @@
 import type { Catalog, Project, User } from '../../catalog/catalog.ts';
+import type { ProjectId } from '../../model/ids.ts';
 import { newProjectId, newUserId } from '../../model/ids.ts';
 import type { Secret } from '../../model/secret.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -37,18 +38,21 @@ export type FirstCredentials = {
  * On the first start, makes project, user and access key in one transaction. Null when they exist:
  * of several processes that start at once, one gets the credentials. `save` runs before the
  * transaction commits: when the credentials cannot be kept there is no user who would need them.
+ * `projectId`: that of a project which existed before; a new one without it.
  */
 export async function bootstrapIdentity(
   parts: { readonly catalog: Catalog; readonly random: Random; readonly clock: Clock },
   save: (credentials: FirstCredentials) => Promise<void>,
   names: BootstrapNames = defaultNames,
+  projectId?: ProjectId,
 ): Promise<FirstCredentials | null> {
   if ((await parts.catalog.identity.listProjects()).length > 0) return null;
   const { random } = parts;
   const hex = idSource(random);
   const password = generatePassword(random);
   const domainId = hex();
-  const project: Project = { id: newProjectId(hex), name: names.projectName, domainId };
+  const id = projectId ?? newProjectId(hex);
+  const project: Project = { id, name: names.projectName, domainId };
   const user: User = {
     id: newUserId(hex),
     name: names.userName,

@@ -141,12 +141,21 @@ async function checkPassword(
     return (await isPassword(password, user.passwordHash)) ? user : null;
   };
   // By id or by name, it is one login; who is not there is locked like everybody else.
-  const login = user ? userLogin(user.id) : loginKey('user', JSON.stringify(wanted));
+  const login = user ? userLogin(user.id) : await nobodysLogin(parts, wanted);
   return await guardLogin(parts, login, { check, wrong: wrongLogin });
 }
 
 export function userLogin(id: UserId): string {
   return loginKey('user', id);
+}
+
+/** However the domain is spelt, it is one login: else the count would tell who is not there. */
+async function nobodysLogin({ catalog }: IdentityParts, wanted: UserReference): Promise<string> {
+  if (wanted.kind === 'id') return loginKey('user', 'id', wanted.id);
+  const { domain, name } = wanted;
+  const own = await catalog.settings.find(domainNameSetting);
+  // A domain by its id stands for the only one that there is.
+  return loginKey('user', 'name', name, (domain?.kind === 'name' ? domain.name : own) ?? '');
 }
 
 function wrongLogin(): CairnError {

@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { isErrorKind } from '../../model/errors.ts';
 import { Secret } from '../../model/secret.ts';
 import { systemRandom } from '../../platform/random.ts';
-import { HashQueue } from './hash-queue.ts';
 import {
   assertStrongPassword,
   checkNobody,
@@ -66,26 +65,13 @@ test('a password must be long, varied, and not the name', () => {
   }
 });
 
-test('hashes run two at a time, and a queue that is full says so', async () => {
-  const queue = new HashQueue();
-  const gates = Array.from({ length: 42 }, () => Promise.withResolvers<void>());
-  let running = 0;
-  let most = 0;
-  const results = gates.map((gate) =>
-    queue.run(async () => {
-      most = Math.max(most, ++running);
-      await gate.promise;
-      running--;
-    }),
-  );
-  await assert.rejects(
-    queue.run(async () => undefined),
-    (error) => isErrorKind(error, 'conflict') && error.reason === 'logins-saturated',
-  );
-  for (const gate of gates) gate.resolve();
-  await Promise.all(results);
-  assert.equal(most, 2);
-  const failed = queue.run(async () => await Promise.reject(new Error('no')));
-  await assert.rejects(failed, /no/);
-  assert.equal(await queue.run(async () => 'again'), 'again');
+test('logins are hashed two at a time; of a flood most are refused at once', async () => {
+  const stored = await hashPassword(new Secret('right'), systemRandom);
+  const flood = Array.from({ length: 45 }, () => isPassword(new Secret('right'), stored));
+  const results = await Promise.allSettled(flood);
+  const failures = results.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+  assert.equal(failures.length, 3);
+  for (const error of failures) {
+    assert.ok(isErrorKind(error, 'conflict') && error.reason === 'logins-saturated');
+  }
 });

@@ -4,8 +4,8 @@ import { scrypt, timingSafeEqual } from 'node:crypto';
 import { assert } from '../../model/assert.ts';
 import { CairnError } from '../../model/errors.ts';
 import { Secret } from '../../model/secret.ts';
+import { Gate } from '../../platform/gate.ts';
 import type { Random } from '../../platform/random.ts';
-import { HashQueue } from './hash-queue.ts';
 
 type Cost = { readonly N: number; readonly r: number; readonly p: number };
 
@@ -21,8 +21,19 @@ const differentCharactersMin = 6;
 /** A shorter name is in a good password by chance. */
 const tellingNameMin = 4;
 
-/** Memory and threads are the process's, so there is one queue in it. */
-const queue = new HashQueue();
+/**
+ * A flood of logins must neither eat the memory nor keep backups and the catalog from the thread
+ * pool. Both are the process's, so there is one gate in it.
+ */
+const gate = new Gate({
+  runningMax: 2,
+  waitingMax: 40,
+  refusal: () =>
+    new CairnError('conflict', 'too many logins are being checked', {
+      reason: 'logins-saturated',
+      hint: 'try again in a few seconds, and keep the token: it lives for 24 hours',
+    }),
+});
 
 /** Long enough to be no word, and not the name again. @throws invalid */
 export function assertStrongPassword(password: Secret, userName: string): void {
@@ -81,5 +92,5 @@ function derive(password: Secret, salt: Buffer, { N, r, p }: Cost): Promise<Buff
         error ? reject(error) : resolve(key),
       );
     });
-  return queue.run(work);
+  return gate.run(work);
 }

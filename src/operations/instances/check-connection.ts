@@ -87,7 +87,8 @@ function explainFailure(error: unknown, signal: AbortSignal): Finding {
   };
 }
 
-function compareIdentity(
+/** Blocking when another server answers than the one that was registered. */
+export function compareIdentity(
   instance: Instance,
   server: Pick<ServerInspection, 'systemIdentifier'>,
 ): readonly Finding[] {

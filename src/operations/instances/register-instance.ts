@@ -20,6 +20,8 @@ export type RegisterRequest = {
   readonly projectId: ProjectId;
   readonly name: string;
   readonly address: ServerAddress;
+  /** Whose workers do its jobs; null for the default. */
+  readonly pool: string | null;
 };
 
 export type RegisterResult =
@@ -57,7 +59,7 @@ export async function registerInstance(
     serverVersion: check.server.serverVersion,
     systemIdentifier: check.server.systemIdentifier,
     managed: null,
-    pool: defaultPool,
+    pool: request.pool ?? defaultPool,
     createdAt: now,
     updatedAt: now,
   };
@@ -98,7 +100,8 @@ export async function insertNamed<T>(name: string, insert: () => Promise<T>): Pr
   }
 }
 
-function refusal(findings: readonly Finding[]): CairnError {
+/** What blocks, in one sentence. */
+export function refusal(findings: readonly Finding[]): CairnError {
   const blocking = findings.filter((finding) => finding.severity === 'blocking');
   const kind = blocking.some(({ check }) => check === 'connection')
     ? 'engine-unreachable'

@@ -7,16 +7,18 @@ import { driverFor } from '../parts.ts';
 import { listOtherHomes } from '../restore/other-homes.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import { removeServer } from './remove-server.ts';
+import { assertServerHere } from './server-place.ts';
 
 /**
  * Removes an instance from the catalog. A server that Cairn started after a restore is stopped and
  * its folder removed; a server of the user's is left alone. Its automated backups go, manual ones
- * stay.
+ * stay. @throws engine-unreachable when its server may live on another host
  */
 export async function runRemoval(job: Job, context: JobContext, parts: WorkerParts): Promise<void> {
   const { instanceId } = parseRemoveInstancePayload(job.payload);
   const instance = await parts.catalog.instances.find(job.projectId, instanceId);
   if (!instance) return;
+  await assertServerHere(instance);
   context.progress({ phase: 'removing', doneBytes: 0, totalBytes: null });
   // Its own folder exists for a restored server only, also for one whose restore failed.
   const driver = driverFor(parts.engines, instance.engine);

@@ -23,7 +23,7 @@ const enginesByScheme: Readonly<Record<string, Engine>> = {
 /** @throws invalid; the URL holds a password, so no message repeats it */
 export function resolveServer(address: ServerAddress, engines: EngineDrivers): Server {
   if (address.kind === 'connection') {
-    driverFor(engines, address.engine);
+    assertOffered(engines, address.engine);
     return { engine: address.engine, connection: address.connection };
   }
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(address.url)?.[1]?.toLowerCase() ?? '';
@@ -33,5 +33,15 @@ export function resolveServer(address: ServerAddress, engines: EngineDrivers): S
       hint: 'write postgres://user:password@host:5432/database',
     });
   }
+  assertOffered(engines, engine);
   return { engine, connection: driverFor(engines, engine).parseUrl(address.url) };
+}
+
+/** No server has refused anything: the caller asked for what there is not. @throws invalid */
+function assertOffered(engines: EngineDrivers, engine: Engine): void {
+  if (engines[engine]) return;
+  throw new CairnError('invalid', `engine ${engine} is not offered by this version`, {
+    reason: 'database-type-invalid',
+    hint: `it backs up ${Object.keys(engines).join(', ')}`,
+  });
 }

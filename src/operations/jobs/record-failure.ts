@@ -33,7 +33,8 @@ export async function recordFailure(
     case jobKinds.restoreInPlace:
       return await recordFailedRestoreInPlace(job, reason, tx, at);
     default:
-      // A deletion or a removal that failed leaves its object as it is, to be asked for again.
+      // A deletion or a removal that failed leaves its object as it is, to be asked for again; what
+      // looks after the storage has nothing to mark.
       return;
   }
 }

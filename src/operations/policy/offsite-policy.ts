@@ -1,5 +1,5 @@
-// Copies in a second storage. None can be configured yet, so the only policy that can be set is
-// "off": a policy that is stored and does nothing would be believed.
+// Copies in a second storage. Without one the only policy that can be set is "off": a policy that
+// is stored and does nothing would be believed.
 import type { OffsiteEntry } from '../../catalog/catalog.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { InstanceId, ProjectId } from '../../model/ids.ts';
@@ -24,6 +24,7 @@ export async function setOffsitePolicy(
       return;
     }
     assertOffered(parts.secondStorage, entry);
+    assertCopiesFull([...others, entry]);
     await tx.policies.put({ ...before, offsite: [...others, entry] });
   });
 }
@@ -32,12 +33,21 @@ function assertOffered(storage: RequestParts['secondStorage'], entry: OffsiteEnt
   if (storage === null) {
     throw new CairnError('invalid', 'there is no second storage to copy backups to', {
       reason: 'offsite-not-offered',
-      hint: 'copy the storage folder by other means for now; keep_days 0 is accepted',
+      hint: 'set CAIRN_OFFSITE_STORAGE for the service; keep_days 0 is accepted',
     });
   }
   if (entry.destinationRegion === storage.region) return;
   throw new CairnError('invalid', `the second storage is in region ${storage.region}`, {
     reason: 'offsite-not-offered',
     hint: `name ${storage.region} as destination_region`,
+  });
+}
+
+/** Logs are of no use without the full backups that they follow. */
+function assertCopiesFull(entries: readonly OffsiteEntry[]): void {
+  if (entries.some(({ backupType }) => backupType !== 'incremental')) return;
+  throw new CairnError('invalid', 'backup_type incremental needs copies of full backups first', {
+    reason: 'offsite-not-offered',
+    hint: 'set a policy of backup_type auto or all',
   });
 }

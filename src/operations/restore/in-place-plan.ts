@@ -4,7 +4,7 @@
 //   restoring  the old server is untouched          → copy (anew), then switch
 //   switching  the copy is whole, the old stopped   → switch
 //   active     the row names the new folder         → tidy up
-//   failed     neither server could be started      → give up; both folders stay
+//   failed     neither server could be started      → give up; the old folder stays
 //
 // The old folder is removed only in the third: by then the new server has answered queries.
 import { basename, join } from 'node:path';

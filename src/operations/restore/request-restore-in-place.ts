@@ -53,7 +53,8 @@ async function accept(
     targetInstanceId: target.id,
     replacedHomeDir: managed.homeDir,
   };
-  await tx.instances.setState(target.id, { status: 'restoring' }, createdAt);
+  const failure = target.state.status === 'failed' ? target.state.reason : null;
+  await tx.instances.setState(target.id, { status: 'restoring', failure }, createdAt);
   await tx.jobs.insert({
     ...{ id: jobId, projectId, payload, createdAt },
     kind: jobKinds.restoreInPlace,

@@ -24,7 +24,9 @@ const windowsMax = 10_000;
 const dayMs = 86_400_000;
 
 /** Ascending. Only completed full backups count. */
-export function planRestoreWindows(backups: readonly Backup[]): readonly RestoreWindow[] {
+export function planRestoreWindows(
+  backups: readonly Pick<Backup, 'id' | 'type' | 'state'>[],
+): readonly RestoreWindow[] {
   return backups
     .flatMap(({ id, type, state }): RestoreWindow[] => {
       if (state.status !== 'completed' || (type !== 'auto' && type !== 'manual')) return [];

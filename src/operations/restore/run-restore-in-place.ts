@@ -7,14 +7,16 @@ import { CairnError, isErrorKind, recordError } from '../../model/errors.ts';
 import type { Connection, Instance, ManagedServer } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
 import { removeServer } from '../instances/remove-server.ts';
+import { assertServerHere, ensureServerPlace } from '../instances/server-place.ts';
 import type { RestoreInPlacePayload } from '../job-payloads.ts';
 import { parseRestoreInPlacePayload } from '../job-payloads.ts';
 import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import { backUpRestored } from './back-up-restored.ts';
 import { planInPlace, planNewHome } from './in-place-plan.ts';
-import { findSourceConnection, openBackup } from './open-backup.ts';
-import { removeOtherHomes } from './other-homes.ts';
+import { openBackup } from './open-backup.ts';
+import { listOtherHomes, removeIdleHomes, removeOtherHomes } from './other-homes.ts';
+import { findRestoredLogin } from './restored-login.ts';
 
 /** A server that was stopped in the middle may have much of its log to replay. */
 const backTimeoutMs = 15 * 60_000;
@@ -41,6 +43,7 @@ export async function runRestoreInPlace(
   const target = await parts.catalog.instances.get(job.projectId, payload.targetInstanceId);
   const { connection, managed } = target;
   if (!connection || !managed) throw new CairnError('bug', `${target.id} has no server of ours`);
+  await assertServerHere(target);
   const { replacedHomeDir } = payload;
   const { serversDir } = parts;
   const homes = { serversDir, instanceId: target.id, jobId: job.id, replacedHomeDir };
@@ -51,10 +54,10 @@ export async function runRestoreInPlace(
   const isPrepared = await driver.canStartManaged(serverIn(newHome, managed));
   switch (planInPlace({ status: target.state.status, isPrepared })) {
     case 'copy':
-      await switchOver(change, await copy(change));
+      await copyAndSwitch(change);
       break;
     case 'switch':
-      await switchOver(change, await preparedServer(change));
+      await switchOver(change, null);
       break;
     case 'back':
       throw await goBack(change, new CairnError('not-found', `the copy in ${newHome} is gone`));
@@ -65,6 +68,12 @@ export async function runRestoreInPlace(
   }
   await backUpRestored(target, context, parts);
   await removeOtherHomes({ context, parts, driver, payload, projectId: job.projectId });
+}
+
+async function copyAndSwitch(change: Change): Promise<void> {
+  const copied = await copy(change);
+  await beginSwitch(change);
+  await switchOver(change, copied);
 }
 
 /** The old server goes on meanwhile. Whatever fails here leaves nothing behind. */
@@ -79,7 +88,9 @@ async function copy(change: Change): Promise<ManagedServer> {
   }
   const backup = await parts.catalog.backups.get(job.projectId, payload.backupId);
   await driver.findServerBinaries(backup.serverVersion);
+  await ensureServerPlace(parts);
   const source = await openBackup(backup, context, parts);
+  await removeIdleHomes({ context, parts, driver, payload, projectId: job.projectId });
   await removeServer(driver, newHome, context);
   try {
     return await driver.prepareRestored({
@@ -93,31 +104,69 @@ async function copy(change: Change): Promise<ManagedServer> {
   }
 }
 
-async function switchOver(change: Change, copied: ManagedServer): Promise<void> {
+/**
+ * From here on one of two servers must be started, so a cancel that was asked for comes first: it
+ * is read under the lock that it is written under.
+ */
+async function beginSwitch(change: Change): Promise<void> {
+  const { job, context, parts, target } = change;
+  try {
+    await context.commit(async (tx) => {
+      const current = await tx.jobs.find(job.projectId, job.id);
+      if (current?.cancelRequested) throw new CairnError('cancelled', 'cancelled on request');
+      await tx.instances.setState(target.id, { status: 'switching' }, parts.clock.now());
+    });
+  } catch (error) {
+    if (isErrorKind(error, 'cancelled')) await discardCopy(change);
+    throw error;
+  }
+}
+
+/** `copied` null: the copy that an earlier attempt has made. */
+async function switchOver(change: Change, copied: ManagedServer | null): Promise<void> {
   const { job, context, parts, payload, driver, target, old } = change;
   const { signal, log } = context;
-  const connection = await findSourceConnection(job, payload.sourceInstanceId, parts);
-  await context.commit((tx) =>
-    tx.instances.setState(target.id, { status: 'switching' }, parts.clock.now()),
-  );
   try {
-    await driver.stopManaged(old.managed, signal);
-    // One that an earlier attempt has left there may still be stopped by it: not ours to prove.
-    await driver.stopManaged(copied, signal);
+    const server = copied ?? (await preparedServer(change));
+    const login = await findRestoredLogin(job, payload.sourceInstanceId, target, parts);
+    const homes = [old.managed.homeDir, ...(await listHomesBesideOld(change))];
+    await stopServers(change, homes, { assertLease: context.assertLease, signal });
     await context.assertLease();
     const { port } = old.connection;
-    const rolePassword = 'ensure';
-    const options = { connection, port, rolePassword, signal, log } as const;
-    await finish(change, await driver.startManaged(copied, options));
+    await finish(change, await driver.startManaged(server, { ...login, port, signal, log }));
   } catch (error) {
     if (await isFinished(change)) return;
     throw await goBack(change, error);
   }
 }
 
+/** Whatever has a home of the instance may hold its port, even when no attempt knows of it. */
+async function listHomesBesideOld(change: Change): Promise<readonly string[]> {
+  const { parts, payload, target, old, newHome } = change;
+  const { serversDir } = parts;
+  const { replacedHomeDir } = payload;
+  const currentHomeDir = old.managed.homeDir;
+  const homes = { serversDir, instanceId: target.id, currentHomeDir, replacedHomeDir };
+  const others = (await listOtherHomes(homes)).filter((home) => home !== newHome);
+  return [...others, newHome];
+}
+
+/** Stopping one may take longer than a lease: it is looked at before each. */
+async function stopServers(
+  { driver, old }: Change,
+  homes: readonly string[],
+  { assertLease, signal }: Pick<JobContext, 'assertLease' | 'signal'>,
+): Promise<void> {
+  for (const home of homes) {
+    await assertLease();
+    await driver.stopManaged(serverIn(home, old.managed), signal);
+  }
+}
+
 /** The one row that makes the new server the instance's. */
 async function finish({ context, parts, target }: Change, started: StartedServer): Promise<void> {
-  const { connection, managed, serverVersion, systemIdentifier } = started;
+  const { connection, serverVersion, systemIdentifier } = started;
+  const managed = { ...started.managed, place: await ensureServerPlace(parts) };
   await context.commit(async (tx) => {
     const current = await tx.instances.get(target.projectId, target.id);
     await tx.instances.update({
@@ -137,14 +186,20 @@ async function isFinished({ context, target }: Change): Promise<boolean> {
   return current.state.status === 'active';
 }
 
-/** Starts the old server again. Answers the error that the attempt fails with. */
+/**
+ * Starts the old server again. Answers the error that the attempt fails with. @throws conflict when
+ * the lease is lost: then the servers are another attempt's, and none is touched
+ */
 async function goBack(change: Change, cause: unknown): Promise<unknown> {
-  const { context, parts, driver, target, old, newHome } = change;
+  const { context, parts, driver, target, old } = change;
+  // Not the attempt's own: a signal that has fired may be why we are here.
   const signal = AbortSignal.timeout(backTimeoutMs);
+  const assertLease = leaseOf(change);
   const { log } = context;
   log.warn({ err: cause }, 'the new server was not taken: starting the old one again');
   try {
-    await driver.stopManaged(serverIn(newHome, old.managed), signal);
+    await stopServers(change, await listHomesBesideOld(change), { assertLease, signal });
+    await assertLease();
     const { connection } = old;
     const { port } = connection;
     await driver.startManaged(old.managed, {
@@ -152,24 +207,33 @@ async function goBack(change: Change, cause: unknown): Promise<unknown> {
       rolePassword: 'keep',
     });
   } catch (error) {
+    // The catalog is away: that says nothing of the server, and the next attempt goes on from here.
+    if (isErrorKind(error, 'storage-unavailable')) throw error;
     const reason = `${recordError(cause).message}; the old server did not start again either: ${
       recordError(error).message
     }; its data is kept in ${old.managed.homeDir}`;
     await context.commit((tx) =>
       tx.instances.setState(target.id, { status: 'failed', reason }, parts.clock.now()),
     );
+    await discardCopy(change);
     return new CairnError('engine-refused', reason, { cause });
   }
-  await context.commit((tx) =>
-    tx.instances.setState(target.id, { status: 'restoring' }, parts.clock.now()),
-  );
+  // Whatever had failed before: the old server runs.
+  const restoring = { status: 'restoring', failure: null } as const;
+  await context.commit((tx) => tx.instances.setState(target.id, restoring, parts.clock.now()));
   await discardCopy(change);
   return cause;
 }
 
+/** As `JobContext.assertLease`, but not under the signal. */
+function leaseOf({ context }: Change): () => Promise<void> {
+  return () => context.commit(() => Promise.resolve());
+}
+
 /** Under the lease, but not under the signal: that may be what ended the copy. */
-async function discardCopy({ context, driver, newHome }: Change): Promise<void> {
-  const assertLease = (): Promise<void> => context.commit(() => Promise.resolve());
+async function discardCopy(change: Change): Promise<void> {
+  const { context, driver, newHome } = change;
+  const assertLease = leaseOf(change);
   const signal = AbortSignal.timeout(60_000);
   try {
     await removeServer(driver, newHome, { assertLease, signal });

@@ -4,11 +4,13 @@ import type { InstanceId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
 import { removeServer } from '../instances/remove-server.ts';
+import { ensureServerPlace } from '../instances/server-place.ts';
 import { parseRestorePayload } from '../job-payloads.ts';
 import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import { backUpRestored } from './back-up-restored.ts';
-import { findSourceConnection, openBackup } from './open-backup.ts';
+import { openBackup } from './open-backup.ts';
+import { findRestoredLogin } from './restored-login.ts';
 
 /**
  * Restores a backup to a new running instance. Everything is read and checked before a server
@@ -27,17 +29,19 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
 
   context.progress({ phase: 'preparing', doneBytes: 0, totalBytes: null });
   await driver.findServerBinaries(backup.serverVersion);
+  const place = await ensureServerPlace(parts);
   const source = await openBackup(backup, context, parts);
   // An earlier attempt may have left files, or a server that nobody knows.
   await removeServer(driver, homeDir, context);
   const started = await driver.startRestored({
     ...{ source, homeDir, port: payload.port, signal, log },
-    sourceConnection: await findSourceConnection(job, payload.sourceInstanceId, parts),
+    login: await findRestoredLogin(job, payload.sourceInstanceId, target, parts),
     onProgress: (phase, doneBytes, totalBytes) =>
       context.progress({ phase, doneBytes, totalBytes }),
   });
   try {
-    const { connection, managed, serverVersion, systemIdentifier } = started;
+    const { connection, serverVersion, systemIdentifier } = started;
+    const managed = { ...started.managed, place };
     const running: Instance = {
       ...{ ...target, connection, managed, serverVersion, systemIdentifier },
       state: { status: 'active' },

@@ -44,6 +44,23 @@ describe('a backup is due', () => {
     });
   });
 
+  test('although a clock that was ahead has noted times that are far away', () => {
+    const due = { kind: 'back-up', windowAt: at('2026-01-05T02:00:00'), attempt: 1 };
+    const now = at('2026-01-05T03:00:00');
+    const away = at('2027-01-05T02:00:00');
+    assert.deepEqual(planSchedule({ ...state, lastWindowAt: away }, now), due);
+    assert.deepEqual(planSchedule({ ...state, effectiveAt: away }, now), due);
+    const failed = {
+      ...state,
+      lastWindowAt: due.windowAt,
+      lastBackup: { status: 'failed', endedAt: away },
+    } as const;
+    assert.deepEqual(planSchedule(failed, now), { ...due, attempt: 2 });
+    // Another replica may be some minutes ahead.
+    const soon = at('2026-01-06T02:00:00');
+    assert.deepEqual(planSchedule({ ...state, lastWindowAt: soon }, now), wait);
+  });
+
   test('once for windows that were missed, for the newest of them', () => {
     assert.deepEqual(planSchedule(state, at('2026-01-09T17:00:00')), {
       kind: 'back-up',

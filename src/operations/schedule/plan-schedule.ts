@@ -33,9 +33,11 @@ export type ScheduleDecision =
 /**
  * Due is the newest window that has opened, once. Of windows that were missed (nobody was running,
  * the instance was busy) only the newest counts, however late. A backup that failed is asked for
- * again half an hour later, three times in all.
+ * again half an hour later, three times in all. What lies more than a day ahead was noted by a
+ * clock that was wrong, and counts as never: backups must not stop until the calendar gets there.
  */
-export function planSchedule(state: ScheduleState, now: Date): ScheduleDecision {
+export function planSchedule(noted: ScheduleState, now: Date): ScheduleDecision {
+  const state = withoutFuture(noted, now);
   const windowAt = newestWindow(state.schedule, now);
   const closesAt = windowAt.getTime() + windowMinutes * minuteMs;
   // Over before anybody wanted it.
@@ -48,6 +50,20 @@ export function planSchedule(state: ScheduleState, now: Date): ScheduleDecision 
   const isTime = now.getTime() >= lastBackup.endedAt.getTime() + retryAfterMs;
   if (!isTime || attemptCount >= attemptsMax) return { kind: 'wait' };
   return { kind: 'back-up', windowAt, attempt: attemptCount + 1 };
+}
+
+function withoutFuture(state: ScheduleState, now: Date): ScheduleState {
+  const isWrong = (at: Date): boolean => at.getTime() > now.getTime() + dayMs;
+  const { effectiveAt, lastWindowAt, lastBackup } = state;
+  return {
+    ...state,
+    effectiveAt: isWrong(effectiveAt) ? new Date(0) : effectiveAt,
+    lastWindowAt: lastWindowAt && isWrong(lastWindowAt) ? null : lastWindowAt,
+    lastBackup:
+      lastBackup?.status === 'failed' && isWrong(lastBackup.endedAt)
+        ? { status: 'failed', endedAt: new Date(0) }
+        : lastBackup,
+  };
 }
 
 /** The last opening that is not in the future. There is one within a week: no schedule is empty. */

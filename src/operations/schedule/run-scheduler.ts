@@ -1,27 +1,40 @@
-// The clockwork of `serve`: asks for the backups that are due and expires those that are too old.
+// The clockwork of `serve`: asks for the backups that are due, expires those that are too old, and
+// has the storage tidied once a day.
 // Every replica runs one; they need not know of each other.
 import type { PolicyRecord } from '../../catalog/catalog.ts';
 import { forgetOldJobs } from '../jobs/forget-jobs.ts';
+import { scheduleOffsiteCopies } from '../offsite/schedule-offsite.ts';
 import type { RequestParts } from '../parts.ts';
+import { schedulePrunes } from '../prune/schedule-prunes.ts';
 import { applyRetention } from './apply-retention.ts';
 import { applySchedule } from './apply-schedule.ts';
+import { watchClock } from './clock-jumps.ts';
 import { resumeDeletions } from './resume-deletions.ts';
 
 type Parts = Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>;
+type ServiceParts = Parts & Pick<RequestParts, 'secondStorage'>;
 
 const tickMs = 15_000;
 const tidyMs = 5 * 60_000;
 const pageLimit = 200;
 
 /** Runs until the signal fires. What fails is logged and tried again at the next tick. */
-export async function runScheduler(parts: Parts, signal: AbortSignal): Promise<void> {
+export async function runScheduler(parts: ServiceParts, signal: AbortSignal): Promise<void> {
   const { clock, log } = parts;
+  const watch = watchClock(clock);
   let tidiedMs = Number.NEGATIVE_INFINITY;
   while (!signal.aborted) {
     const isTimeToTidy = clock.monotonicMs() - tidiedMs >= tidyMs;
     if (isTimeToTidy) tidiedMs = clock.monotonicMs();
+    const isTrusted = watch.isTrusted();
+    if (isTimeToTidy && !isTrusted) {
+      log.warn('the clock has jumped: for an hour nothing is deleted because of its age');
+    }
     try {
-      await runSchedulerOnce(parts, { tidy: isTimeToTidy, signal });
+      await runSchedulerOnce(parts, { tidy: isTimeToTidy && isTrusted, signal });
+      if (parts.secondStorage) {
+        await scheduleOffsiteCopies(parts, { removeOlder: isTrusted, signal });
+      }
     } catch (error) {
       log.error({ err: error }, 'the scheduler could not do its round');
     }
@@ -47,6 +60,7 @@ export async function runSchedulerOnce(
   }
   if (!tidy || signal.aborted) return;
   await forgetOldJobs(catalog, clock.now());
+  await schedulePrunes(parts);
 }
 
 async function applyPolicy(parts: Parts, record: PolicyRecord, tidy: boolean): Promise<void> {

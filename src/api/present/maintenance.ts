@@ -1,0 +1,98 @@
+import type { Job } from '../../model/job.ts';
+import type { StoredCheckReport } from '../../operations/check/check-report.ts';
+import { verdictOf } from '../../operations/check/check-report.ts';
+import { jobKinds } from '../../operations/job-payloads.ts';
+import type { RotatedKeyReport } from '../../operations/keys/run-key-rotation.ts';
+import type { OffsiteReport } from '../../operations/offsite/offsite-report.ts';
+import type { PruneReport, UnknownInstancesReport } from '../../operations/prune/prune-report.ts';
+import type { AskedJob } from '../../operations/prune/request-prune.ts';
+import type {
+  AskedJobsWire,
+  CheckReportWire,
+  JobResultWire,
+  OffsiteReportWire,
+  PruneReportWire,
+} from '../schema/maintenance.ts';
+
+const hourMs = 3_600_000;
+
+export function presentAskedJobs(jobs: readonly AskedJob[]): AskedJobsWire {
+  return {
+    jobs: jobs.map(({ instanceId, jobId }) => ({ instance_id: instanceId, job_id: jobId })),
+  };
+}
+
+/** What the kind of job has stored; null for kinds that find nothing. */
+export function presentResult({ kind, result }: Job): JobResultWire | null {
+  if (result === null) return null;
+  switch (kind) {
+    case jobKinds.prune:
+    case jobKinds.planPrune: {
+      const report = result as PruneReport | UnknownInstancesReport;
+      if (report.kind === 'prune') return presentPrune(report);
+      return { kind: report.kind, instance_ids: [...report.instanceIds] };
+    }
+    case jobKinds.check:
+      return presentCheckReport(result as StoredCheckReport);
+    case jobKinds.copyOffsite:
+      return presentOffsiteReport(result as OffsiteReport);
+    case jobKinds.rotateKey:
+      return { kind: 'rotated-key', key_id: (result as RotatedKeyReport).keyId };
+    default:
+      return null;
+  }
+}
+
+function presentOffsiteReport(report: OffsiteReport): OffsiteReportWire {
+  const { failed, moreFailed, ...counts } = report;
+  return {
+    ...counts,
+    failed: failed.map(({ backupId, message }) => ({ backup_id: backupId, message })),
+    more_failed: moreFailed,
+  };
+}
+
+function presentPrune(report: PruneReport): PruneReportWire {
+  const { kind, removed, waiting, kept, foreign } = report;
+  return {
+    ...{ kind, removed, waiting, kept },
+    dry_run: report.dryRun,
+    grace_hours: report.graceMs / hourMs,
+    foreign: { ...foreign, names: [...foreign.names] },
+    orphans: report.orphans.map(({ backupId, status, removed }) => ({
+      ...{ backup_id: backupId, status, removed },
+    })),
+  };
+}
+
+/** The command line prints the same JSON for a check that it made itself. */
+export function presentCheckReport(report: StoredCheckReport): CheckReportWire {
+  const { kind, readData, counts, foreign } = report;
+  return {
+    ...{ kind, verdict: verdictOf(report), read_data: readData },
+    counts: {
+      instances: counts.instances,
+      backups: counts.backups,
+      gone_backups: counts.goneBackups,
+      packs: counts.packs,
+      pack_bytes: counts.packBytes,
+      maps: counts.maps,
+      map_bytes: counts.mapBytes,
+      map_parts: counts.mapParts,
+      keys: counts.keys,
+      packs_read: counts.packsRead,
+      bytes_read: counts.bytesRead,
+      frames_read: counts.framesRead,
+      pages_compared: counts.pagesCompared,
+      unneeded: counts.unneeded,
+      unneeded_bytes: counts.unneededBytes,
+    },
+    findings: report.findings.map(({ backupIds, moreBackups, ...finding }) => ({
+      ...finding,
+      backup_ids: [...backupIds],
+      more_backups: moreBackups,
+    })),
+    more_findings: report.moreFindings,
+    foreign: [...foreign],
+  };
+}

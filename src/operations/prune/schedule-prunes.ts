@@ -1,0 +1,29 @@
+import { jobKinds } from '../job-payloads.ts';
+import { insertInstanceJob } from '../jobs/request-instance-job.ts';
+import type { RequestParts } from '../parts.ts';
+
+const dayMs = 24 * 60 * 60_000;
+/** The rest has its turn in the next round. */
+const instancesMax = 100;
+
+/**
+ * Asks once a day for a prune of every instance that has backups; of many replicas one asks.
+ * Answers how many were asked for.
+ */
+export async function schedulePrunes(
+  parts: Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>,
+): Promise<number> {
+  const { catalog, clock, log } = parts;
+  const now = clock.now();
+  const before = new Date(now.getTime() - dayMs);
+  let count = 0;
+  for (const { projectId, instanceId } of await catalog.prune.listDue(before, instancesMax)) {
+    await catalog.transaction(async (tx) => {
+      if (!(await tx.prune.takeTurn(instanceId, before, now))) return;
+      await insertInstanceJob(tx, parts, { kind: jobKinds.prune, projectId, instanceId });
+      count++;
+    });
+  }
+  if (count > 0) log.info({ count }, 'prunes are due');
+  return count;
+}
