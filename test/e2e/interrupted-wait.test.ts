@@ -1,7 +1,7 @@
 // Ctrl-C while a command waits for a job: the job goes on and is told of; `job cancel` ends it.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { after, afterEach, before, suite, test } from 'node:test';
+import { after, before, suite, test } from 'node:test';
 import type { JobDetailListWire } from '../../src/api/schema/job.ts';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import type { GatedScene } from '../fixtures/gated-scene.ts';
@@ -15,8 +15,11 @@ let scene: GatedScene;
 before(async () => {
   scene = await startGatedScene('16', { versions: ['16'] });
 });
-afterEach(() => scene.proxy.open());
-after(() => scene[Symbol.asyncDispose]());
+// Between the tests the backup must stay where it is.
+after(async () => {
+  scene.proxy.open();
+  await scene[Symbol.asyncDispose]();
+});
 
 suite('a wait that is interrupted', () => {
   let jobId: string;
