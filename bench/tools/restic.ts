@@ -1,6 +1,6 @@
 // restic (Debian's package) over the data folder, which nobody writes to meanwhile: what a general
-// deduplicating tool costs. Without the log that the filling has left, which no other tool stores. It
-// is no safe way to back up a running server.
+// deduplicating tool costs. Without the log that the filling has left, which no other tool stores.
+// It is no safe way to back up a running server.
 import { join } from 'node:path';
 import type { TestServer } from '../../test/fixtures/postgres-server.ts';
 import type { Tool } from './tool.ts';
