@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { CairnError, isErrorKind } from '../model/errors.ts';
 import { formatBytes, formatDuration, MiB } from '../model/units.ts';
 import type { Clock } from '../platform/clock.ts';
+import { isDiskFull } from '../platform/disk-full.ts';
 import { syncFolder } from '../platform/sync-folder.ts';
 import { lockPart } from './part-lock.ts';
 import type { Kept } from './part-note.ts';
@@ -161,7 +162,7 @@ function tell(error: unknown): Error {
   if (!(error instanceof Error)) throw error;
   // What `fetch` throws names no system call itself: these are of our own file.
   if (error instanceof CairnError || !('syscall' in error)) return error;
-  const isFull = 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+  const isFull = 'code' in error && isDiskFull(error.code);
   return new CairnError(isFull ? 'storage-full' : 'invalid', `cannot write: ${error.message}`, {
     hint: isFull ? 'free space' : 'name a file with --to that can be written',
     cause: error,

@@ -1,7 +1,8 @@
 // The kinds of job a worker can run, with what must not run beside what on one instance
 // (`api-contract` §6.4 in words: one backup at a time; deleting and pruning wait for backups, since
 // a backup may refer to what is being deleted).
-import type { JobKind } from '../jobs/job-kind.ts';
+import type { JobContext, JobKind } from '../jobs/job-kind.ts';
+import type { Job } from '../model/job.ts';
 import { runBackup } from './backup/run-backup.ts';
 import { runBackupDeletion } from './backup/run-backup-deletion.ts';
 import { runCheck } from './check/run-check.ts';
@@ -17,88 +18,46 @@ import { runRestoreInPlace } from './restore/run-restore-in-place.ts';
 import type { WorkerParts } from './worker-parts.ts';
 
 const hourMs = 3_600_000;
-const { backup, deleteBackup, restore, restoreInPlace, removeInstance, prune, planPrune } =
-  jobKinds;
-const { copyOffsite } = jobKinds;
-const { check, rotateKey } = jobKinds;
+const { backup, deleteBackup, restore, restoreInPlace, removeInstance } = jobKinds;
+const { prune, planPrune, check, copyOffsite, rotateKey } = jobKinds;
+
+type Recipe = (job: Job, context: JobContext, parts: WorkerParts) => Promise<void>;
 
 export function createJobKinds(parts: WorkerParts): Readonly<Record<JobKindName, JobKind>> {
+  const define = (
+    name: JobKindName,
+    run: Recipe,
+    ceilingMs: number,
+    conflictsWith: readonly JobKindName[],
+  ): JobKind => ({
+    ...{ conflictsWith, ceilingMs, onFailed },
+    attemptsMax: jobAttemptsMax[name],
+    run: (job, context) => run(job, context, parts),
+  });
   return {
-    [backup]: {
-      conflictsWith: [backup, deleteBackup, removeInstance],
-      attemptsMax: jobAttemptsMax[backup],
-      ceilingMs: 48 * hourMs,
-      run: (job, context) => runBackup(job, context, parts),
-      onFailed,
-    },
-    [deleteBackup]: {
-      conflictsWith: [backup, deleteBackup, removeInstance],
-      attemptsMax: jobAttemptsMax[deleteBackup],
-      ceilingMs: 6 * hourMs,
-      run: (job, context) => runBackupDeletion(job, context, parts),
-      onFailed,
-    },
-    [restore]: {
-      conflictsWith: [restore, removeInstance],
-      attemptsMax: jobAttemptsMax[restore],
-      ceilingMs: 48 * hourMs,
-      run: (job, context) => runRestore(job, context, parts),
-      onFailed,
-    },
-    [restoreInPlace]: {
-      conflictsWith: [backup, restore, restoreInPlace, removeInstance],
-      attemptsMax: jobAttemptsMax[restoreInPlace],
-      ceilingMs: 48 * hourMs,
-      run: (job, context) => runRestoreInPlace(job, context, parts),
-      onFailed,
-    },
-    [removeInstance]: {
-      conflictsWith: [backup, deleteBackup, restore, restoreInPlace, removeInstance],
-      attemptsMax: jobAttemptsMax[removeInstance],
-      ceilingMs: hourMs,
-      run: (job, context) => runRemoval(job, context, parts),
-      onFailed,
-    },
-    [prune]: {
-      conflictsWith: [backup, deleteBackup, removeInstance, prune],
-      attemptsMax: jobAttemptsMax[prune],
-      ceilingMs: 12 * hourMs,
-      run: (job, context) => runPrune(job, context, parts),
-      onFailed,
-    },
-    [planPrune]: {
-      // It only reads.
-      conflictsWith: [],
-      attemptsMax: jobAttemptsMax[planPrune],
-      ceilingMs: 6 * hourMs,
-      run: (job, context) => runPrunePlan(job, context, parts),
-      onFailed,
-    },
-    [check]: {
-      // It only reads; two at once would read twice.
-      conflictsWith: [check],
-      attemptsMax: jobAttemptsMax[check],
-      ceilingMs: 48 * hourMs,
-      run: (job, context) => runCheck(job, context, parts),
-      onFailed,
-    },
-    [copyOffsite]: {
-      // A backup that is deleted meanwhile is skipped, so deletions need not wait for it; and a
-      // backup that waits for a deletion must not wait for a slow line.
-      conflictsWith: [copyOffsite],
-      attemptsMax: jobAttemptsMax[copyOffsite],
-      ceilingMs: 7 * 24 * hourMs,
-      run: (job, context) => runOffsiteCopy(job, context, parts),
-      onFailed,
-    },
-    [rotateKey]: {
-      // A backup that runs goes on with the key that it began with.
-      conflictsWith: [deleteBackup, removeInstance, rotateKey],
-      attemptsMax: jobAttemptsMax[rotateKey],
-      ceilingMs: hourMs,
-      run: (job, context) => runKeyRotation(job, context, parts),
-      onFailed,
-    },
+    [backup]: define(backup, runBackup, 48 * hourMs, [backup, deleteBackup, removeInstance]),
+    [deleteBackup]: define(deleteBackup, runBackupDeletion, 6 * hourMs, [
+      ...[backup, deleteBackup, removeInstance],
+    ]),
+    [restore]: define(restore, runRestore, 48 * hourMs, [restore, removeInstance]),
+    [restoreInPlace]: define(restoreInPlace, runRestoreInPlace, 48 * hourMs, [
+      ...[backup, restore, restoreInPlace, removeInstance],
+    ]),
+    [removeInstance]: define(removeInstance, runRemoval, hourMs, [
+      ...[backup, deleteBackup, restore, restoreInPlace, removeInstance],
+    ]),
+    [prune]: define(prune, runPrune, 12 * hourMs, [backup, deleteBackup, removeInstance, prune]),
+    // It only reads.
+    [planPrune]: define(planPrune, runPrunePlan, 6 * hourMs, []),
+    // It only reads; two at once would read twice.
+    [check]: define(check, runCheck, 48 * hourMs, [check]),
+    // A backup that is deleted meanwhile is skipped, so deletions need not wait for it; and a
+    // backup that waits for a deletion must not wait for a slow line.
+    [copyOffsite]: define(copyOffsite, runOffsiteCopy, 7 * 24 * hourMs, [copyOffsite]),
+    // A backup that runs goes on with the key that it began with.
+    [rotateKey]: define(rotateKey, runKeyRotation, hourMs, [
+      ...[deleteBackup, removeInstance, rotateKey],
+    ]),
   };
 }
 

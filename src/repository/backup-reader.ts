@@ -14,12 +14,11 @@ import { locatePages } from './file-map.ts';
 import { damaged, digestBytes } from './format.ts';
 import type { KeyRing } from './keys.ts';
 import type { FileEntry, Manifest, ManifestHeader } from './manifest.ts';
-import { decodeManifest, decodeManifestHeader } from './manifest.ts';
 import type { MapStore } from './map-store.ts';
 import { PackStore } from './pack-store.ts';
 import { digestPage } from './pages.ts';
+import { readWhole } from './read-manifest.ts';
 import type { RepositoryReader, StoredBackup, StoredDirectory, StoredFile } from './repository.ts';
-import { SealedObject } from './sealed-object.ts';
 import { streamPieces } from './stream-pieces.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
@@ -39,14 +38,8 @@ export async function readManifest(
   signal: AbortSignal,
 ): Promise<{ manifest: Manifest; manifestBytes: number }> {
   const { sizeBytes } = await parts.storage.stat(name, signal);
-  const where = { name, kind: 'manifest', sizeBytes } as const;
-  const object = await SealedObject.open(parts, where, { whole: true, signal });
-  const header = decodeManifestHeader(await object.readFrame(0, signal), name);
-  const frames: Buffer[] = [];
-  for (let frame = 1; frame < object.frameCount; frame++) {
-    frames.push(await object.readFrame(frame, signal));
-  }
-  return { manifest: await decodeManifest(header, frames, name), manifestBytes: sizeBytes };
+  const manifest = await readWhole(parts, { name, sizeBytes }, signal);
+  return { manifest, manifestBytes: sizeBytes };
 }
 
 export function createReader(

@@ -9,8 +9,7 @@ import { emptyCounts, FindingBook, foreignMax } from './check-report.ts';
 import { StructureCheck, sortListing } from './check-structure.ts';
 import { instanceFolder, keyObject, manifestObject } from './format.ts';
 import { KeyRing } from './keys.ts';
-import { decodeManifestHeader } from './manifest.ts';
-import { SealedObject } from './sealed-object.ts';
+import { readManifestHeader } from './read-manifest.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
 /** Which packs are read through: so many of a hundred, chosen by the seed. */
@@ -148,10 +147,9 @@ async function attribute(scene: Scene): Promise<readonly BackupId[]> {
   const { sizes, backupIds } = sortListing(await listFolder(scene));
   for (const id of backupIds) {
     const name = manifestObject(instanceId, id);
-    const where = { name, kind: 'manifest', sizeBytes: sizes.get(name) ?? 0 } as const;
+    const where = { name, sizeBytes: sizes.get(name) ?? 0 };
     try {
-      const object = await SealedObject.open({ storage, keys }, where, { whole: false, signal });
-      const header = decodeManifestHeader(await object.readFrame(0, signal), name);
+      const header = await readManifestHeader({ storage, keys }, where, signal);
       for (const entry of [...header.packs, ...header.maps]) findings.addBackup(entry.name, id);
     } catch (error) {
       findings.note(error, name, id);

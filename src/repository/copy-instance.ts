@@ -13,15 +13,13 @@ import type { DatedBackup } from './copy-plan.ts';
 import { planCopies } from './copy-plan.ts';
 import type { CopyIdentity } from './copy-target.ts';
 import { assertCopy } from './copy-target.ts';
-import { damaged, instanceFolder, keyObject, manifestObject } from './format.ts';
+import { damaged, instanceFolder, keyObject, manifestObject, manifestPattern } from './format.ts';
 import { KeyRing } from './keys.ts';
 import type { ManifestHeader } from './manifest.ts';
-import { decodeManifest, decodeManifestHeader } from './manifest.ts';
 import { assertPresent, isPresent } from './object-presence.ts';
-import { SealedObject } from './sealed-object.ts';
+import { readManifestHeader, readWhole } from './read-manifest.ts';
 
 const objectsInFlight = 4;
-const manifestPattern = /^instances\/[^/]+\/backups\/([0-9A-Za-z-]{1,64})\/manifest$/;
 
 export type PassParts = {
   readonly source: Storage;
@@ -241,9 +239,7 @@ async function readSourceHeader(place: ManifestPlace): Promise<ManifestHeader> {
   const { storage, instanceId, backupId, signal } = place;
   const name = manifestObject(instanceId, backupId);
   const { sizeBytes } = await missingIsDamage(storage.stat(name, signal), name);
-  const where = { name, sizeBytes, kind: 'manifest' } as const;
-  const object = await SealedObject.open(place, where, { whole: false, signal });
-  return assertOwn(decodeManifestHeader(await object.readFrame(0, signal), name), place);
+  return assertOwn(await readManifestHeader(place, { name, sizeBytes }, signal), place);
 }
 
 /**
@@ -258,14 +254,8 @@ export async function readWholeManifest(
   const bytes = await missingIsDamage(storage.read(name, null, signal), name);
   // Decoded from the bytes that are copied, not from a second reading.
   const once = { storage: { read: async () => Buffer.from(bytes) }, keys };
-  const where = { name, sizeBytes: bytes.byteLength, kind: 'manifest' } as const;
-  const object = await SealedObject.open(once, where, { whole: true, signal });
-  const header = assertOwn(decodeManifestHeader(await object.readFrame(0, signal), name), place);
-  const frames: Buffer[] = [];
-  for (let frame = 1; frame < object.frameCount; frame++) {
-    frames.push(await object.readFrame(frame, signal));
-  }
-  await decodeManifest(header, frames, name);
+  const where = { name, sizeBytes: bytes.byteLength };
+  const { header } = await readWhole(once, where, signal, (found) => assertOwn(found, place));
   return { bytes, header };
 }
 

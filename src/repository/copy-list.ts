@@ -9,11 +9,10 @@ import type { CopyIdentity, CopyMemory } from './copy-target.ts';
 import { assertCopy } from './copy-target.ts';
 import { damaged, instanceFolder } from './format.ts';
 import { KeyRing } from './keys.ts';
-import { decodeManifestHeader } from './manifest.ts';
 import { isPresent } from './object-presence.ts';
 import { readMarker } from './open-repository.ts';
+import { readManifestHeader } from './read-manifest.ts';
 import type { StoredBackup } from './repository.ts';
-import { SealedObject } from './sealed-object.ts';
 
 const rememberedMax = 10_000;
 
@@ -66,10 +65,7 @@ async function readCopy(
   const { target, keys, info } = of;
   const { name } = info;
   try {
-    const where = { ...info, kind: 'manifest' } as const;
-    const parts = { storage: target, keys };
-    const object = await SealedObject.open(parts, where, { whole: false, signal });
-    const header = decodeManifestHeader(await object.readFrame(0, signal), name);
+    const header = await readManifestHeader({ storage: target, keys }, info, signal);
     const stored = toStoredBackup(header, name, info.sizeBytes);
     const id: InstanceId | null = parseInstanceId(name.split('/')[1] ?? '');
     if (stored.instanceId === id) return stored;

@@ -118,6 +118,9 @@ export function manifestObject(instanceId: InstanceId, backupId: BackupId): stri
   return `${backupFolder(instanceId, backupId)}manifest`;
 }
 
+/** Names of manifests; the group is the backup's id. */
+export const manifestPattern = /^instances\/[^/]+\/backups\/([0-9A-Za-z-]{1,64})\/manifest$/;
+
 /** What attempts at a backup have finished so far; gone once the manifest is there. */
 export function checkpointsFolder(instanceId: InstanceId, backupId: BackupId): string {
   return `${backupFolder(instanceId, backupId)}checkpoints/`;

@@ -4,8 +4,7 @@ import type { InstanceId } from '../model/ids.ts';
 import type { ObjectInfo, Storage } from '../storage/storage.ts';
 import { instanceFolder } from './format.ts';
 import type { KeyRing } from './keys.ts';
-import { decodeManifestHeader } from './manifest.ts';
-import { SealedObject } from './sealed-object.ts';
+import { readManifestHeader } from './read-manifest.ts';
 
 type Parts = {
   readonly storage: Storage;
@@ -51,11 +50,9 @@ export class NeededObjects {
     return others;
   }
 
-  async #add({ name, sizeBytes }: ObjectInfo, signal: AbortSignal): Promise<void> {
-    const where = { name, kind: 'manifest', sizeBytes } as const;
-    const object = await SealedObject.open(this.#parts, where, { whole: false, signal });
-    const header = decodeManifestHeader(await object.readFrame(0, signal), name);
+  async #add(info: ObjectInfo, signal: AbortSignal): Promise<void> {
+    const header = await readManifestHeader(this.#parts, info, signal);
     for (const entry of [...header.packs, ...header.maps]) this.#names.add(entry.name);
-    this.#manifests.add(name);
+    this.#manifests.add(info.name);
   }
 }

@@ -2,20 +2,17 @@ import { isErrorKind, toCairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import type { Storage } from '../storage/storage.ts';
 import { toStoredBackup } from './backup-reader.ts';
-import { damaged, instanceFolder } from './format.ts';
+import { damaged, instanceFolder, manifestPattern } from './format.ts';
 import type { KeyRing } from './keys.ts';
-import { decodeManifestHeader } from './manifest.ts';
 import { isPresent } from './object-presence.ts';
+import { readManifestHeader } from './read-manifest.ts';
 import type { ListedBackup, StoredBackup } from './repository.ts';
-import { SealedObject } from './sealed-object.ts';
 
 type Parts = {
   readonly storage: Storage;
   readonly keys: KeyRing;
   readonly instanceId: InstanceId;
 };
-
-const manifestPattern = /^instances\/[^/]+\/backups\/([0-9A-Za-z-]{1,64})\/manifest$/;
 
 /** Reads the headers of all manifests; what `Repository.readBackups` promises. */
 export async function* readBackups(
@@ -47,9 +44,7 @@ async function readHeader(
   signal: AbortSignal,
 ): Promise<StoredBackup> {
   const { name, sizeBytes, backupId } = object;
-  const where = { name, sizeBytes, kind: 'manifest' } as const;
-  const opened = await SealedObject.open(parts, where, { whole: false, signal });
-  const header = decodeManifestHeader(await opened.readFrame(0, signal), name);
+  const header = await readManifestHeader(parts, object, signal);
   const stored = toStoredBackup(header, name, sizeBytes);
   if (stored.backupId === backupId && stored.instanceId === parts.instanceId) return stored;
   throw damaged(name, 'it is the manifest of another backup');

@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { RecordedError } from '../model/errors.ts';
 import { CairnError } from '../model/errors.ts';
+import { isDiskFull } from '../platform/disk-full.ts';
 import type { BatchSegment, PageTake, PageWrite, TakenPages } from './pages.ts';
 
 export type ThreadTask =
@@ -145,7 +146,7 @@ export class ThreadPool {
 }
 
 function toError(recorded: RecordedError, code: string | null): CairnError {
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  if (isDiskFull(code)) {
     return new CairnError('storage-full', 'no space left where the backup is restored to', {
       hint: 'free space there, or restore to another folder',
     });

@@ -10,6 +10,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { link, mkdir, open, readdir, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CairnError } from '../model/errors.ts';
+import { isDiskFull } from '../platform/disk-full.ts';
 import type { Random } from '../platform/random.ts';
 import { syncFolder } from '../platform/sync-folder.ts';
 import { assertObjectName } from './object-name.ts';
@@ -290,7 +291,7 @@ function toStorageError(error: unknown, what: string): CairnError {
     return new CairnError('not-found', `cannot ${what}: no such object`, { cause });
   if (cause.code === 'EEXIST')
     return new CairnError('conflict', `cannot ${what}: it exists`, { cause });
-  if (cause.code === 'ENOSPC' || cause.code === 'EDQUOT') {
+  if (isDiskFull(cause.code)) {
     return new CairnError('storage-full', `cannot ${what}: no space left`, {
       hint: 'free space on the volume of the repository, or delete backups that are not needed',
       cause,

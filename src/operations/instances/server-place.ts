@@ -7,6 +7,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
 import type { Instance, PlacedServer, ServerPlace } from '../../model/instance.ts';
+import { isDiskFull } from '../../platform/disk-full.ts';
 import { ensurePrivateFile, readFileIfPresent } from '../../platform/private-file.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 
@@ -68,7 +69,7 @@ async function explained<T>(path: string, work: Promise<T>): Promise<T> {
     return await work;
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    const kind = code === 'ENOSPC' || code === 'EDQUOT' ? 'storage-full' : 'storage-unavailable';
+    const kind = isDiskFull(code) ? 'storage-full' : 'storage-unavailable';
     throw new CairnError(kind, `${path} cannot be used: ${message}`, { cause });
   }
 }

@@ -1,0 +1,44 @@
+// Opens manifests for everybody who reads them: the header alone, or with the file table.
+import type { Storage } from '../storage/storage.ts';
+import type { KeyRing } from './keys.ts';
+import type { Manifest, ManifestHeader } from './manifest.ts';
+import { decodeManifest, decodeManifestHeader } from './manifest.ts';
+import { SealedObject } from './sealed-object.ts';
+
+type Parts = {
+  readonly storage: Pick<Storage, 'read'>;
+  readonly keys: KeyRing;
+};
+type Place = { readonly name: string; readonly sizeBytes: number };
+
+/** @throws repository-damaged naming the manifest, also when it is gone */
+export async function readManifestHeader(
+  parts: Parts,
+  { name, sizeBytes }: Place,
+  signal: AbortSignal,
+): Promise<ManifestHeader> {
+  const where = { name, sizeBytes, kind: 'manifest' } as const;
+  const object = await SealedObject.open(parts, where, { whole: false, signal });
+  return decodeManifestHeader(await object.readFrame(0, signal), name);
+}
+
+/**
+ * In one reading; the file table is compared with its hash. `assertHeader` sees the header first.
+ * @throws repository-damaged naming the manifest, also when it is gone
+ */
+export async function readWhole(
+  parts: Parts,
+  { name, sizeBytes }: Place,
+  signal: AbortSignal,
+  assertHeader: (header: ManifestHeader) => void = () => undefined,
+): Promise<Manifest> {
+  const where = { name, sizeBytes, kind: 'manifest' } as const;
+  const object = await SealedObject.open(parts, where, { whole: true, signal });
+  const header = decodeManifestHeader(await object.readFrame(0, signal), name);
+  assertHeader(header);
+  const frames: Buffer[] = [];
+  for (let frame = 1; frame < object.frameCount; frame++) {
+    frames.push(await object.readFrame(frame, signal));
+  }
+  return await decodeManifest(header, frames, name);
+}
