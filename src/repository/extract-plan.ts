@@ -18,6 +18,30 @@ export type FrameWork<Target> = {
   readonly writes: Array<Omit<PageWrite, 'descriptor'> & { readonly target: Target }>;
 };
 
+/**
+ * The items of several lists at a time, one of each in turn: of the first `width` lists, and when
+ * one is used up, of the next in its place.
+ */
+export function* interleave<Item>(lists: Iterable<Iterable<Item>>, width: number): Generator<Item> {
+  const waiting = Iterator.from(lists);
+  const lanes: Array<Iterator<Item> | null> = Array.from({ length: width }, () => beginNext());
+  while (lanes.some((lane) => lane !== null)) {
+    for (const [index] of lanes.entries()) {
+      let next = lanes[index]?.next();
+      while (next?.done) {
+        lanes[index] = beginNext();
+        next = lanes[index]?.next();
+      }
+      if (next) yield next.value;
+    }
+  }
+
+  function beginNext(): Iterator<Item> | null {
+    const list = waiting.next();
+    return list.done ? null : Iterator.from(list.value);
+  }
+}
+
 /** Bytes of a file that one part covers. */
 export function unitBytes({ file, partIndex }: Unit<unknown>): number {
   const partBytes = partPagesMax * file.page;
@@ -74,4 +98,15 @@ export function addFrameWork<Target>(
     page += extent.pageCount;
   }
   return true;
+}
+
+/**
+ * Frames in an order in which neighbours write to different files: two threads that write to one
+ * file wait for each other.
+ */
+export function alternateTargets<Target>(
+  work: Iterable<FrameWork<Target>>,
+): Iterable<FrameWork<Target>> {
+  const byTarget = Map.groupBy(work, ({ writes }) => writes[0]?.target);
+  return interleave(byTarget.values(), byTarget.size);
 }

@@ -9,7 +9,7 @@ import { MiB } from '../model/units.ts';
 import { runBounded } from '../platform/bounded.ts';
 import { syncFolder } from '../platform/sync-folder.ts';
 import type { FrameWork, Unit } from './extract-plan.ts';
-import { addFrameWork, planWindows } from './extract-plan.ts';
+import { addFrameWork, alternateTargets, interleave, planWindows } from './extract-plan.ts';
 import { damaged } from './format.ts';
 import type { FileEntry, Manifest } from './manifest.ts';
 import type { MapStore } from './map-store.ts';
@@ -40,12 +40,12 @@ export async function extractFiles(
 ): Promise<void> {
   const opened = new Set<Target>();
   const progress = { doneBytes: 0 };
-  const waiting = files.values();
+  const waiting = interleave(unitsOf(files), parts.pool.threadCount);
   let closing: Promise<void> = Promise.resolve();
   try {
     // Files are opened window by window: their number is bounded by the units of two windows, since
     // one goes to the disk while the next is written.
-    for (const window of planWindows(unitsOf(waiting), windowLimits)) {
+    for (const window of planWindows(waiting, windowLimits)) {
       const units = await openTargets(window, opened);
       await writeWindow(units, parts, progress);
       await closing;
@@ -64,16 +64,15 @@ export async function extractFiles(
 
 type Place = { readonly targetPath: string; target: Target | null };
 
+/** The parts of each file. */
 function* unitsOf(
   files: Iterable<{ readonly file: FileEntry; readonly targetPath: string }>,
-): Generator<Unit<Place>> {
+): Generator<Iterable<Unit<Place>>> {
   for (const { file, targetPath } of files) {
-    const place: Place = { targetPath, target: null };
+    const target: Place = { targetPath, target: null };
     // An empty file has no part, yet it must be made.
     const count = Math.max(1, file.parts.length);
-    for (let partIndex = 0; partIndex < count; partIndex++) {
-      yield { file, partIndex, target: place };
-    }
+    yield Array.from({ length: count }, (_, partIndex) => ({ file, partIndex, target }));
   }
 }
 
@@ -126,7 +125,8 @@ async function writeWindow(
       throw damaged(name, `the file map does not fit ${unit.file.path}`);
     }
   }
-  await runBounded(work.values(), parts.pool.threadCount * framesPerThread, async (frame) => {
+  const frames = alternateTargets(work.values());
+  await runBounded(frames, parts.pool.threadCount * framesPerThread, async (frame) => {
     await writeFrame(frame, parts);
     for (const { lengthBytes } of frame.writes) progress.doneBytes += lengthBytes;
     parts.onProgress(progress.doneBytes);

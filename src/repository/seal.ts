@@ -60,7 +60,8 @@ export function unsealFrame(sealed: Buffer, frameKey: FrameKey): Buffer {
   const rawBytes = sealed.readUInt32BE(4);
   if (sealed.readUInt8(8) === codecs.raw) return payload;
   const raw = zstdDecompressSync(payload, {
-    chunkSize: Math.max(rawBytes, outputSlackBytes),
+    // A buffer that is exactly full makes Node allocate another to look for more.
+    chunkSize: rawBytes + outputSlackBytes,
     maxOutputLength: Math.max(rawBytes, 1),
   });
   if (raw.byteLength !== rawBytes) throw damaged(name, `frame ${frame} has a wrong raw length`);
