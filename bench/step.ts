@@ -3,6 +3,7 @@
 
 import { createPostgresqlDriver } from '../src/engines/postgresql/driver.ts';
 import type { BackupId, InstanceId, ProjectId } from '../src/model/ids.ts';
+import { toPreviousBackup } from '../src/operations/backup/previous-backup.ts';
 import { restoreToFolder } from '../src/operations/restore/restore-to-folder.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { silentLogger } from '../src/platform/logger.ts';
@@ -63,6 +64,7 @@ async function run(request: StepRequest): Promise<StepResult> {
     const connection = driver.parseUrl(step.url);
     const base = await driver.takeBaseBackup(connection, {
       ...{ label: 'bench', sink: writer, onProgress, signal, log },
+      previous: writer.previous && toPreviousBackup(writer.previous),
     });
     const { totals } = await writer.commit({
       instance: { name: 'bench', engine: 'postgresql' },
@@ -79,7 +81,8 @@ async function run(request: StepRequest): Promise<StepResult> {
   } else {
     const parts = { repository, engines: { postgresql: driver } };
     const { stored } = await restoreToFolder(parts, {
-      ...{ backupId: step.id as BackupId, targetDir: step.targetDir, tablespaceDirs: {} },
+      point: { kind: 'backup', backupId: step.id as BackupId },
+      ...{ targetDir: step.targetDir, tablespaceDirs: {} },
       ...{ onProgress: () => undefined, signal, log },
     });
     logicalBytes = stored.totals.logicalBytes;

@@ -38,6 +38,8 @@ check(root && backup && to && !given.key === !!keyFile, usage);
 const hex = given.key ?? fs.readFileSync(keyFile, 'utf8').trim();
 check(/^[0-9a-f]{64}$/i.test(hex), 'the master key must be 64 hexadecimal digits');
 const masterKey = Buffer.from(hex, 'hex');
+const keyHash = createHash('sha256').update('cairn master key').update(masterKey).digest('hex');
+const masterKeyId = keyHash.slice(0, 16);
 const [objects, frames] = [new Map<string, Sealed>(), new Map<string, Buffer>()];
 console.log(extract(resolve(to)));
 
@@ -87,6 +89,28 @@ function unseal(path: string, key: Uint8Array, number: number, at: number, size:
   return raw;
 }
 
+/** From the wrap of our master key: the first one, or one that a change of that key has added. */
+function unwrapDataKey(keyId: string): Buffer {
+  const added = `keys/${keyId}.${masterKeyId}.json`;
+  const name = fs.existsSync(join(root, added)) ? added : `keys/${keyId}.json`;
+  return within(name, () => {
+    const { master_key_id: id, wrapped: base64 = '' } = readJson(name);
+    check(id === masterKeyId, `needs master key ${id}, this one is ${masterKeyId}`);
+    const wrapped = Buffer.from(base64, 'base64');
+    const aad = Buffer.from(`data key ${keyId}`);
+    return openGcm(masterKey, wrapped.subarray(0, 12), aad, wrapped.subarray(12));
+  });
+}
+
+/** The ids of the master keys that open the repository: of its marker, unless that was changed. */
+function readMasterKeyIds(first: string): readonly string[] {
+  const name = fs.globSync('master-keys/[0-9]*.json', { cwd: root }).sort().at(-1);
+  if (name === undefined) return [first];
+  const { master_key_ids: ids } = within(name, () => readJson(name)) as Record<string, unknown>;
+  check(Array.isArray(ids), `${name}: names no master keys`);
+  return ids;
+}
+
 function openObject(name: string, kind: number): Sealed {
   const path = join(root, name);
   const head = readAt(path, 0, 12);
@@ -94,11 +118,7 @@ function openObject(name: string, kind: number): Sealed {
   check(isObject && head.readUInt16BE(8) === 1, `is no object of format 1 and kind ${kind}`);
   const keyId = readAt(path, 12, head.readUInt8(11)).toString();
   const salt = readAt(path, 12 + head.readUInt8(11), 16);
-  const dataKey = within(`keys/${keyId}.json`, () => {
-    const wrapped = Buffer.from(readJson(`keys/${keyId}.json`).wrapped ?? '', 'base64');
-    const aad = Buffer.from(`data key ${keyId}`);
-    return openGcm(masterKey, wrapped.subarray(0, 12), aad, wrapped.subarray(12));
-  });
+  const dataKey = unwrapDataKey(keyId);
   const key = new Uint8Array(hkdfSync('sha256', dataKey, salt, `cairn/1/${name}`, 32));
   const trailerAt = fs.statSync(path).size - 20;
   const trailer = readAt(path, trailerAt, 20);
@@ -221,8 +241,8 @@ function extract(target: string): string {
   const [name] = fs.globSync(`instances/*/backups/${backup}/manifest`, { cwd: root });
   check(name && /^\w+$/.test(backup), `backup ${backup}: is not here`);
   const repository = within('repository.json', () => readJson('repository.json'));
-  const keyId = createHash('sha256').update('cairn master key').update(masterKey).digest('hex');
-  check(repository.master_key_id === keyId.slice(0, 16), 'repository.json: has another key');
+  const ids = readMasterKeyIds(repository.master_key_id ?? '');
+  check(ids.includes(masterKeyId), `repository.json: has another key, ${ids.join(' or ')}`);
   const header: Header = JSON.parse(String(readFrame(name, kinds.manifest, 0)));
   const isOurs = header.format === 1 && header.repository_id === repository.repository_id;
   check(isOurs && header.instance.engine === 'postgresql', `${name}: is not for this reader`);

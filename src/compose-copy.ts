@@ -8,6 +8,7 @@ import { CairnError } from './model/errors.ts';
 import { copyStorage } from './operations/offsite/copy-storage.ts';
 import type { SecondStorage } from './operations/parts.ts';
 import { systemClock as clock } from './platform/clock.ts';
+import { deadlineSignal } from './platform/deadline.ts';
 import type { Logger } from './platform/logger.ts';
 import { silentLogger } from './platform/logger.ts';
 import type { MasterKey } from './platform/master-key.ts';
@@ -47,7 +48,7 @@ export function createSecondStorage(ground: ServiceGround): SecondStorage | null
       const key = `copy.${target.location}`;
       opened = openCopy({
         ...{ source, target, masterKey, clock, random },
-        identity: { repositoryId, masterKeyId: masterKey.id },
+        identity: await identifyRepository(source, masterKey, deadlineSignal(findTimeoutMs)),
         memory: {
           isKnown: async () => (await catalog.settings.find(key)) === repositoryId,
           remember: async () => void (await catalog.settings.ensure(key, repositoryId)),

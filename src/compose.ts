@@ -10,25 +10,28 @@ import { assertIsCopy, copyBackups, createSecondStorage, findOffsite } from './c
 import {
   ensureMasterKey,
   findMasterKey,
-  keyPath,
   makeDataDir,
-  readMasterKey,
+  openForReading,
+  ownerSetting,
+  repositorySetting,
 } from './compose-ground.ts';
+import { changeKey, importMasterKey, retireKey } from './compose-keys.ts';
+import { examineStorage, lockBackups, presignObject } from './compose-storage.ts';
 import type { Config, Environment } from './config/config.ts';
-import { credentialsPath } from './config/config.ts';
+import { credentialsPath, loadConfig } from './config/config.ts';
+import { logAbsentCode } from './engines/engine.ts';
 import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
 import { createWorker } from './jobs/worker.ts';
 import { nightlyPolicy } from './model/backup-policy.ts';
-import type { Diagnosis } from './model/diagnosis.ts';
 import { CairnError } from './model/errors.ts';
 import { defaultPool } from './model/instance.ts';
-import type { Secret } from './model/secret.ts';
 import { checkStorage } from './operations/check/check-storage.ts';
 import { makeCredentials, refreshEndpoint } from './operations/identity/credentials-file.ts';
 import { createJobKinds } from './operations/job-kinds.ts';
 import type { EngineDrivers, SecondStorage } from './operations/parts.ts';
 import { rebuildCatalog } from './operations/rebuild/rebuild-catalog.ts';
+import { fetchArchivedLog } from './operations/restore/fetch-archived-log.ts';
 import { restoreToFolder } from './operations/restore/restore-to-folder.ts';
 import { runScheduler } from './operations/schedule/run-scheduler.ts';
 import type { Clock } from './platform/clock.ts';
@@ -36,8 +39,7 @@ import { systemClock } from './platform/clock.ts';
 import { untilAborted } from './platform/deadline.ts';
 import type { Logger } from './platform/logger.ts';
 import { createLogger, silentLogger } from './platform/logger.ts';
-import { MasterKey } from './platform/master-key.ts';
-import { ensurePrivateFile, readFileIfPresent } from './platform/private-file.ts';
+import type { MasterKey } from './platform/master-key.ts';
 import type { Random } from './platform/random.ts';
 import { systemRandom } from './platform/random.ts';
 import { untilFired } from './platform/shutdown.ts';
@@ -45,25 +47,16 @@ import { Supervisor } from './platform/supervisor.ts';
 import { openRepository } from './repository/open-repository.ts';
 import type { Repository } from './repository/repository.ts';
 import { openExistingStorage, openStorage } from './storage/open-storage.ts';
-import { usualPatience } from './storage/s3-retry.ts';
-import type { Storage } from './storage/storage.ts';
-import { tryStorage } from './storage/storage-check.ts';
-import { parseStorageUrl } from './storage/storage-url.ts';
 
 const clock: Clock = systemClock;
 const random: Random = systemRandom;
 const workerStopMs = 20_000;
 const openTimeoutMs = 60_000;
-/** Somebody waits for the answer. */
-const impatience = { ...usualPatience, attemptMs: 10_000, operationMs: 10_000 };
 /** A cancel reaches a running job with the next renewal of its lease. */
 const renewMaxMs = 2_000;
 /** Whoever waits for an answer goes before the bytes of a backup. */
 const workerNiceness = 10;
-const checkTimeoutMs = 180_000;
 const quietly = { clock, random, log: silentLogger };
-const ownerSetting = 'catalog.id';
-const repositorySetting = 'repository.id';
 
 type ApiServer = ReturnType<typeof createApiServer>;
 
@@ -82,13 +75,18 @@ export function createLocalActions(environment: Environment): LocalActions {
     serve: (config, options) => serve(config, environment, options),
     worker: runWorker,
     restoreToFolder: restoreWithoutService,
+    fetchArchivedLog: (request) => fetchWithoutService(request, environment),
     readMasterKey: findMasterKey,
     findRepository,
     importMasterKey,
+    changeMasterKey: changeKey,
+    retireMasterKey: retireKey,
     checkCatalog,
     checkBackups,
     rebuildCatalog: (config, request) => rebuildFromStorage(config, environment, request),
     examineStorage,
+    lockBackups,
+    presignObject,
     copyBackups,
     promoteCopy,
     findOffsite,
@@ -129,7 +127,11 @@ async function serve(
     const madeCredentials = await makeCredentials({ catalog, random, clock }, place);
     if (!madeCredentials) await refreshEndpoint(place, random);
     supervisor = superviseWorkers(ground, environment, options.workers);
-    scheduler = runScheduler({ catalog, clock, random, log, secondStorage }, ending.signal);
+    const locksObjects = repository.locks !== null;
+    const { logArchive } = config;
+    const parts = { catalog, engines, clock, random, log };
+    const scheduled = { ...parts, secondStorage, locksObjects, logArchive };
+    scheduler = runScheduler(scheduled, ending.signal);
     const ready: ServeReady = { endpoint, credentials, madeCredentials };
     options.onReady(ready);
     await untilFired(options.signal);
@@ -223,6 +225,18 @@ async function restoreWithoutService(
   return await restoreToFolder({ repository, engines }, { ...request, log });
 }
 
+async function fetchWithoutService(
+  request: Parameters<LocalActions['fetchArchivedLog']>[0],
+  environment: Environment,
+): ReturnType<LocalActions['fetchArchivedLog']> {
+  const { dataDir, storageUrl } = request.plan;
+  const config = loadConfig({ dataDir }, { ...environment, CAIRN_STORAGE: storageUrl });
+  await using repository = await openForReading(config, request.signal);
+  const engines = createEngines(config);
+  const answer = await fetchArchivedLog({ repository, engines }, request);
+  return { found: answer === 'found', absentCode: logAbsentCode };
+}
+
 async function checkBackups(
   config: Config,
   { instance, ...options }: Parameters<LocalActions['checkBackups']>[1],
@@ -295,43 +309,10 @@ async function takeOverRepository(
   await repository.takeOver(ownerId, { isAllowed: takeOver, now: clock.now(), signal });
 }
 
-/** With the key alone; never makes anything. @throws not-found */
-async function openForReading(
-  config: Config,
-  signal: AbortSignal,
-  key?: MasterKey,
-): Promise<Repository> {
-  const masterKey = key ?? (await findMasterKey(config));
-  const storage = await openExistingStorage(config.storageUrl, quietly);
-  return await openRepository({
-    ...{ storage, masterKey, random, ownerId: null, expectedId: null },
-    ...{ now: clock.now(), signal },
-  });
-}
-
 /** Also whether the master key is that of the repository: with another, nothing can be read. */
 async function findRepository(config: Config): ReturnType<LocalActions['findRepository']> {
   await using repository = await openForReading(config, AbortSignal.timeout(30_000));
   return { id: repository.id, location: repository.location };
-}
-
-async function importMasterKey(
-  config: Config,
-  secret: Secret,
-): ReturnType<LocalActions['importMasterKey']> {
-  const key = MasterKey.parse(secret.reveal());
-  await using repository = await openForReading(config, AbortSignal.timeout(30_000), key);
-  const known = await readMasterKey(config);
-  if (known && known.id !== key.id) {
-    throw new CairnError('conflict', `there is another master key already: ${known.id}`, {
-      hint: `look at ${keyPath(config)} and CAIRN_MASTER_KEY; nothing was changed`,
-    });
-  }
-  await makeDataDir(config);
-  const path = keyPath(config);
-  const isNew = (await readFileIfPresent(path)) === null;
-  await ensurePrivateFile(path, `${key.reveal()}\n`, random);
-  return { path, keyId: key.id, repositoryId: repository.id, isNew };
 }
 
 async function checkCatalog(config: Config): Promise<void> {
@@ -342,12 +323,6 @@ async function checkCatalog(config: Config): Promise<void> {
   } finally {
     await catalog.close();
   }
-}
-
-async function examineStorage(url: string): Promise<readonly Diagnosis[]> {
-  parseStorageUrl(url);
-  const open = (): Promise<Storage> => openStorage(url, { ...quietly, patience: impatience });
-  return await tryStorage({ open, clock, random, signal: AbortSignal.timeout(checkTimeoutMs) });
 }
 
 /** What `serve` and `worker` both stand on. */
@@ -382,8 +357,18 @@ async function openGround(config: Config, name: string): Promise<Ground> {
 }
 
 function workerParts({ catalog, engines, repository, secondStorage, config }: Ground) {
-  const { serversDir, pruneGraceMs } = config;
-  return { catalog, engines, repository, secondStorage, clock, random, serversDir, pruneGraceMs };
+  const { serversDir, pruneGraceMs, logArchive } = config;
+  return {
+    catalog,
+    engines,
+    repository,
+    secondStorage,
+    clock,
+    random,
+    serversDir,
+    pruneGraceMs,
+    logArchive,
+  };
 }
 
 /** The engines that this build knows. */

@@ -140,7 +140,8 @@ class Scene implements AsyncDisposable {
     const { repository, serversDir } = this;
     const engines = { postgresql: driver as EngineDriver };
     const seams = { clock: systemClock, random: systemRandom };
-    const ground = { ...seams, pruneGraceMs: 86_400_000, secondStorage: null };
+    const logArchive = { isOn: false, intervalMs: null };
+    const ground = { ...seams, pruneGraceMs: 86_400_000, secondStorage: null, logArchive };
     return { catalog: this.#catalog(), engines, repository, serversDir, ...ground };
   }
 

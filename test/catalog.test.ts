@@ -33,6 +33,8 @@ import { catalogSuite } from './suites/catalog-suite.ts';
 import { identitySuite } from './suites/identity-suite.ts';
 import { jobsSuite } from './suites/jobs-suite.ts';
 import { locksSuite } from './suites/locks-suite.ts';
+import { logCatalogSuite } from './suites/log-catalog-suite.ts';
+import { secretsSuite } from './suites/secrets-suite.ts';
 import { workerSuite } from './suites/worker-suite.ts';
 
 let started: TestServer | null = null;
@@ -69,6 +71,8 @@ for (const [leg, openFresh] of legs) {
   identitySuite(leg, openFresh);
   jobsSuite(leg, openFresh);
   locksSuite(leg, openFresh);
+  logCatalogSuite(leg, openFresh);
+  secretsSuite(leg, openFresh);
   workerSuite(leg, openFresh);
 
   describe(`catalog of several processes: ${leg}`, () => {
@@ -161,7 +165,7 @@ describe('migration of the catalog', () => {
     await driver.destroy();
     await assert.rejects(
       fresh.openAnother(),
-      (e) => isErrorKind(e, 'invalid') && /version 99, this program knows up to 3/.test(e.message),
+      (e) => isErrorKind(e, 'invalid') && /version 99, this program knows up to 4/.test(e.message),
     );
   });
 });

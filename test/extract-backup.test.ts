@@ -1,7 +1,6 @@
 // The specification of the repository format, proven by a reader that knows nothing else:
 // scripts/extract-backup.ts runs as a program, and PostgreSQL judges the folder that it made.
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -21,6 +20,7 @@ import type { Repository } from '../src/repository/repository.ts';
 import { encodeFrames, ObjectEncoder, SealedObject } from '../src/repository/sealed-object.ts';
 import { LocalStorage } from '../src/storage/local.ts';
 import { backUp } from './fixtures/engine-scene.ts';
+import { assertExtracted, changed, modelFiles, pageSizeBytes } from './fixtures/extracted-files.ts';
 import { startPostgres } from './fixtures/postgres-server.ts';
 import type { ModelFiles } from './fixtures/repositories.ts';
 import {
@@ -33,8 +33,6 @@ import {
 } from './fixtures/repositories.ts';
 
 const script = resolve(import.meta.dirname, '../scripts/extract-backup.ts');
-/** Small pages, so that a file of a few MiB has several parts of 8192 pages. */
-const pageSizeBytes = 512;
 const debianBin = '/usr/lib/postgresql/15/bin';
 const fill = `
   create table ledger as select g as id, md5(g::text) as body from generate_series(1, 50000) g;
@@ -73,52 +71,6 @@ async function openStore(folder: string, masterKey: MasterKey): Promise<Reposito
 
 async function exists(path: string): Promise<boolean> {
   return (await fs.lstat(path).catch(() => null)) !== null;
-}
-
-function modelFiles(): ModelFiles {
-  const mixed = randomBytes(3 * 8192 * pageSizeBytes - 5000);
-  mixed.fill(0, 10 * pageSizeBytes, 400 * pageSizeBytes);
-  mixed.fill(0, 8190 * pageSizeBytes, 8200 * pageSizeBytes);
-  return new Map<string, Buffer>([
-    ['empty', Buffer.alloc(0)],
-    ['PG_VERSION', Buffer.from('15\n')],
-    ['global/pg_control', randomBytes(8192)],
-    ['base/1/1259', mixed],
-    ['base/1/2608', Buffer.from('a row of text, '.repeat(200_000))],
-    ['base/1/holes', Buffer.alloc(9 * 1024 * 1024 + 3)],
-    ['base/1/tail', Buffer.concat([randomBytes(700), Buffer.alloc(5000)])],
-    ...Array.from({ length: 300 }, (_, index): [string, Buffer] => {
-      return [`base/2/${index}`, randomBytes(1 + ((index * 37) % 3000))];
-    }),
-  ]);
-}
-
-/** The second generation: pages changed here and there, files grown, cut, gone and new. */
-function changed(files: ModelFiles): ModelFiles {
-  const next: ModelFiles = new Map(files);
-  const mixed = Buffer.from(files.get('base/1/1259') ?? '');
-  for (let page = 7; page * pageSizeBytes < mixed.length; page += 97) {
-    mixed.set(randomBytes(100), page * pageSizeBytes + 50);
-  }
-  next.set('base/1/1259', mixed);
-  next.set('base/1/2608', Buffer.concat([files.get('base/1/2608') ?? mixed, randomBytes(4000)]));
-  next.set('base/1/tail', randomBytes(300));
-  next.set('base/3', randomBytes(100_000));
-  next.delete('base/2/7');
-  return next;
-}
-
-async function assertExtracted(folder: string, files: ModelFiles): Promise<void> {
-  const found = await fs.readdir(folder, { recursive: true, withFileTypes: true });
-  assert.equal(found.filter((entry) => entry.isFile()).length, files.size);
-  for (const [path, bytes] of files) {
-    assert.ok((await fs.readFile(join(folder, path))).equals(bytes), `${path} differs`);
-    const { mode, mtimeMs } = await fs.stat(join(folder, path));
-    assert.deepEqual([mode & 0o777, mtimeMs], [0o600, 1_700_000_000_000], path);
-  }
-  for (const path of [folder, join(folder, 'base')]) {
-    assert.equal((await fs.stat(path)).mode & 0o777, 0o700, path);
-  }
 }
 
 async function flipBit(path: string, at: number): Promise<void> {
@@ -244,6 +196,34 @@ suite('a repository of model files', () => {
     await assertRefused('repository.json', nothing, options);
     const claim = rewriteMarker(new RegExp(masterKey.id), other.id);
     await assertRefused(`keys/${testInstanceId}.1.json`, claim, options);
+  });
+
+  test('a repository whose data key was rotated and whose master key was changed', async () => {
+    const [copy, other] = [scratchPath(), MasterKey.generate()];
+    await fs.cp(repository, copy, { recursive: true });
+    const when = { now: new Date(0), signal: never };
+    await using store = await openStore(copy, masterKey);
+    await store.rotateKey(testInstanceId, when.now, never);
+    const previousBackupId = testBackupId(2);
+    await storeFiles(store, first, { backupId: testBackupId(3), previousBackupId, pageSizeBytes });
+    await store.addMasterKey({ from: masterKey, to: other }, when);
+    const otherKey = ['--key', other.reveal()];
+    const assertComesBack = async (number: number, files: ModelFiles, key: readonly string[]) => {
+      const to = scratchPath();
+      const request = { repository: copy, key, backupId: testBackupId(number), to };
+      assert.deepEqual((await extract(request)).stderr, '');
+      await assertExtracted(to, files);
+    };
+    for (const given of [key, otherKey]) {
+      await assertComesBack(2, second, given);
+      await assertComesBack(3, first, given);
+    }
+    await using changed = await openStore(copy, other);
+    await changed.retireMasterKey(masterKey.id, when);
+    await assertComesBack(2, second, otherKey);
+    await assertComesBack(3, first, otherKey);
+    const old = { repository: copy, key, backupId: testBackupId(3), to: scratchPath() };
+    assert.match((await extract(old)).stderr, new RegExp(`has another key, ${other.id}`));
   });
 
   test('an unknown backup and an unknown format are refused', async () => {

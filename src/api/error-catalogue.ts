@@ -139,6 +139,32 @@ export const byReason: Readonly<Record<ErrorReason, Entry>> = {
     '当前备份状态不允许执行该操作。',
   ),
   'backup-in-use': entry(400, 'DBS.201208', 'The backup is in use.', '备份正在使用中。'),
+  'backup-incremental': entry(
+    400,
+    'DBS.201207',
+    'An incremental backup is a stretch of log: it is not used by itself.',
+    '增量备份不支持单独执行该操作。',
+  ),
+  'log-interval-invalid': entry(
+    400,
+    'DBS.280001',
+    'The interval of incremental backups is not valid.',
+    '增量备份周期不合法。',
+  ),
+  'database-unknown': entry(
+    400,
+    'DBS.280128',
+    'The database name does not exist.',
+    '数据库名不存在。',
+  ),
+  'database-name-taken': entry(409, 'DBS.201201', 'The database exists already.', '数据库已存在。'),
+  'database-name-invalid': entry(
+    400,
+    'DBS.280277',
+    'The database name is not valid.',
+    '数据库名称不合法。',
+  ),
+  'role-unknown': entry(400, 'DBS.280001', 'A role does not exist.', '角色不存在。'),
   'databases-not-offered': entry(
     400,
     'DBS.201207',

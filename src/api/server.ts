@@ -20,6 +20,7 @@ import { registerBackupFileRoutes, registerDownloadRoute } from './routes/downlo
 import { registerIdentityRoutes, registerTokenRoute } from './routes/identity.ts';
 import { registerInstanceRoutes } from './routes/instances.ts';
 import { registerJobDetailRoutes, registerJobRoutes } from './routes/jobs.ts';
+import { registerLogIntervalRoutes } from './routes/log-archive.ts';
 import { registerMaintenanceRoutes } from './routes/maintenance.ts';
 import { registerOffsiteInstanceRoute, registerOffsiteRoutes } from './routes/offsite.ts';
 import { registerPolicyRoutes } from './routes/policies.ts';
@@ -77,6 +78,7 @@ export function createApiServer(parts: ApiParts): ApiApp {
       registerBackupFileRoutes(scope, parts);
       registerBackupChangeRoutes(scope, parts);
       registerPolicyRoutes(scope, parts);
+      registerLogIntervalRoutes(scope, parts);
       registerOffsiteRoutes(scope, parts);
       registerInstanceRoutes(scope, parts);
       registerRestoreRoutes(scope, parts);

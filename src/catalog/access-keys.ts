@@ -40,7 +40,7 @@ export function accessKeyRecords({ db }: CatalogDatabase, masterKey: MasterKey):
   };
 }
 
-function secretKeyPurpose(accessKey: string): string {
+export function secretKeyPurpose(accessKey: string): string {
   return `secret key of access key ${accessKey}`;
 }
 

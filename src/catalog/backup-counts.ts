@@ -36,6 +36,7 @@ export async function moveCount(tx: Database, from: Sort | null, to: Sort | null
 export async function findCount(db: Database, filter: BackupFilter): Promise<number | null> {
   const { instanceId, type, status } = filter;
   if (filter.backupId !== undefined || filter.startedFrom || filter.startedTo) return null;
+  if (filter.isWholeServer) return null;
   let query = db
     .selectFrom('backup_counts')
     .select((eb) => eb.cast<number | null>(eb.fn.sum('backup_count'), 'bigint').as('total'))

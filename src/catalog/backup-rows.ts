@@ -39,6 +39,7 @@ export function toBackupRow(backup: Backup): BackupRow {
     stored_bytes: null,
     start_position: null,
     stop_position: null,
+    log_stream_id: null,
     ...toStateColumns(backup.state),
   };
 }

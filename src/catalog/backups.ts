@@ -70,13 +70,16 @@ function readingRecords({
         .executeTakeFirst();
       return row ? toBackup(row) : null;
     },
-    async findLatestCompleted(instanceId) {
+    async findLatestCompleted(instanceId, databases = []) {
       const row = await db
         .selectFrom('backups')
         .selectAll()
         .where('instance_id', '=', instanceId)
         .where('status', '=', 'completed')
         .where('type', 'in', ['auto', 'manual'])
+        .$if(databases !== 'any', (query) =>
+          query.where('databases', '=', JSON.stringify(databases)),
+        )
         .orderBy('started_at', 'desc')
         .orderBy('id', 'desc')
         .limit(1)
@@ -131,8 +134,11 @@ async function listBackups(
   return { items: rows.map(toBackup), total };
 }
 
+const wholeServer = JSON.stringify([]);
+
 function selectMatching({ db, traits }: CatalogDatabase, filter: BackupFilter) {
   const { projectId, instanceId, backupId, type, status, startedFrom, startedTo } = filter;
+  const { isWholeServer } = filter;
   let query = db.selectFrom('backups');
   if (instanceId !== undefined) query = query.where('instance_id', '=', instanceId);
   const isPlain = instanceId === undefined || traits.hasStatistics;
@@ -140,6 +146,7 @@ function selectMatching({ db, traits }: CatalogDatabase, filter: BackupFilter) {
   if (backupId !== undefined) query = query.where('id', '=', backupId);
   if (type !== undefined) query = query.where('type', '=', type);
   if (status !== undefined) query = query.where('status', '=', status);
+  if (isWholeServer) query = query.where('databases', '=', wholeServer);
   if (startedFrom) query = query.where('started_at', '>=', startedFrom.getTime());
   if (startedTo) query = query.where('started_at', '<=', startedTo.getTime());
   return query;
@@ -169,7 +176,7 @@ function missingBackup(id: string): CairnError {
 }
 
 /** What the unique indexes of the table mean. */
-function rulesOf(backup: Backup): Record<string, string> {
+export function rulesOf(backup: Backup): Record<string, string> {
   return {
     backups_project_id_name: `a backup named ${backup.name} exists in the project`,
     backups_instance_id: `a backup of instance ${backup.instanceName} is running`,

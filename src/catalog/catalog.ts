@@ -12,6 +12,9 @@ import type { Instance, InstanceState } from '../model/instance.ts';
 import type { Job, JobPayload, JobProgress, JobStatus } from '../model/job.ts';
 import type { Role } from '../model/permission.ts';
 import type { Secret } from '../model/secret.ts';
+import type { IntervalRecords } from './intervals.ts';
+import type { LogStreamRecords } from './log-streams.ts';
+import type { SecretRecords } from './secrets.ts';
 
 /** `total` counts all rows that match, not the page. */
 export type Page<T> = { readonly items: readonly T[]; readonly total: number };
@@ -139,6 +142,8 @@ export type PolicyRecord = {
   /** Backups asked for in that window: more than one when one has failed. */
   readonly attemptCount: number;
   readonly offsite: readonly OffsiteEntry[];
+  /** How much log makes one incremental backup. */
+  readonly logIntervalMinutes: number;
 };
 
 export interface PolicyRecords {
@@ -205,6 +210,8 @@ export type BackupFilter = {
   readonly backupId?: string;
   readonly type?: BackupType;
   readonly status?: BackupStatus;
+  /** Leaves those of chosen databases out. */
+  readonly isWholeServer?: true;
   /** Both bounds included, on `startedAt`. */
   readonly startedFrom?: Date;
   readonly startedTo?: Date;
@@ -227,8 +234,14 @@ export interface BackupRecords {
   /** A name counts as taken while its backup is neither deleting nor gone. Case-sensitive. */
   isNameTaken(projectId: ProjectId, name: string): Promise<boolean>;
   findBuilding(instanceId: InstanceId): Promise<Backup | null>;
-  /** The newest completed full backup: the one the next backup compares its pages with. */
-  findLatestCompleted(instanceId: InstanceId): Promise<Backup | null>;
+  /**
+   * The newest completed full backup of the whole server, or of exactly those databases: the one the
+   * next backup compares its pages with. `any`: whatever it holds.
+   */
+  findLatestCompleted(
+    instanceId: InstanceId,
+    databases?: readonly string[] | 'any',
+  ): Promise<Backup | null>;
   /** @throws not-found */
   setState(id: BackupId, state: BackupState): Promise<void>;
   delete(id: BackupId): Promise<void>;
@@ -251,6 +264,7 @@ export type JobFilter = {
   readonly id?: string;
   readonly instanceId?: string;
   readonly kind?: string;
+  readonly exceptKinds?: readonly string[];
   readonly statuses?: readonly JobStatus[];
   /** Both bounds included, on `createdAt`. */
   readonly createdFrom?: Date;
@@ -266,6 +280,8 @@ export type ClaimRequest = {
    * the same instance. Read in both directions. Kinds that are not listed conflict with nothing.
    */
   readonly conflicts: Readonly<Record<string, readonly string[]>>;
+  /** Kinds that the worker has no room for now. */
+  readonly exceptKinds?: readonly string[];
   readonly now: Date;
   readonly leaseExpiresAt: Date;
 };
@@ -358,9 +374,12 @@ export interface CatalogSession {
   readonly instances: InstanceRecords;
   readonly backups: BackupRecords;
   readonly jobs: JobRecords;
+  readonly secrets: SecretRecords;
   readonly settings: SettingRecords;
   readonly policies: PolicyRecords;
   readonly prune: PruneRecords;
+  readonly intervals: IntervalRecords;
+  readonly logStreams: LogStreamRecords;
   readonly tags: TagRecords;
   readonly clientTokens: ClientTokenRecords;
 }

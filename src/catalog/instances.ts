@@ -118,7 +118,7 @@ function nameTaken({ name }: Instance): Record<string, string> {
   return { instances_project_id_name: `an instance named ${name} exists in the project` };
 }
 
-function passwordPurpose(id: string): string {
+export function passwordPurpose(id: string): string {
   return `password of instance ${id}`;
 }
 

@@ -95,12 +95,14 @@ async function begin(
 }
 
 function selectClaimable({ db }: CatalogDatabase, request: ClaimRequest) {
+  const { exceptKinds = [] } = request;
   return db
     .selectFrom('jobs as job')
     .select(['job.id', 'job.instance_id'])
     .where('job.status', '=', 'queued')
     .where('job.pool', 'in', [...request.pools])
     .where('job.not_before', '<=', request.now.getTime())
+    .$if(exceptKinds.length > 0, (query) => query.where('job.kind', 'not in', [...exceptKinds]))
     .where((eb) =>
       eb.not(
         eb.exists(

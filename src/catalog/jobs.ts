@@ -222,11 +222,12 @@ async function cancelJob(
 }
 
 function selectMatching(db: Database, filter: JobFilter) {
-  const { id, instanceId, kind, statuses, createdFrom, createdTo } = filter;
+  const { id, instanceId, kind, exceptKinds, statuses, createdFrom, createdTo } = filter;
   let query = db.selectFrom('jobs').where('project_id', '=', filter.projectId);
   if (id !== undefined) query = query.where('id', '=', id);
   if (instanceId !== undefined) query = query.where('instance_id', '=', instanceId);
   if (kind !== undefined) query = query.where('kind', '=', kind);
+  if (exceptKinds !== undefined) query = query.where('kind', 'not in', [...exceptKinds]);
   if (statuses !== undefined) query = query.where('status', 'in', [...statuses]);
   if (createdFrom) query = query.where('created_at', '>=', createdFrom.getTime());
   if (createdTo) query = query.where('created_at', '<=', createdTo.getTime());

@@ -8,6 +8,7 @@ import { inTransaction } from './dialect.ts';
 import { createInitialTables } from './migrations/0001-initial.ts';
 import { createRdsApiTables } from './migrations/0002-rds-api.ts';
 import { createMaintenanceTables } from './migrations/0003-maintenance.ts';
+import { createLogArchive } from './migrations/0004-log-archive.ts';
 import type { Migration } from './migrations/migration.ts';
 
 /**
@@ -17,6 +18,7 @@ const migrations: readonly Migration[] = [
   { name: '0001-initial', up: createInitialTables },
   { name: '0002-rds-api', up: createRdsApiTables },
   { name: '0003-maintenance', up: createMaintenanceTables },
+  { name: '0004-log-archive', up: createLogArchive },
 ];
 
 /** @throws invalid when a newer program has migrated the catalog already */

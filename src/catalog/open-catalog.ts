@@ -11,10 +11,13 @@ import type { CatalogDatabase } from './dialect.ts';
 import { inTransaction, openCatalogDatabase } from './dialect.ts';
 import { identityRecords } from './identity.ts';
 import { instanceRecords } from './instances.ts';
+import { intervalRecords } from './intervals.ts';
 import { jobRecords } from './jobs.ts';
+import { logStreamRecords } from './log-streams.ts';
 import { migrate } from './migrate.ts';
 import { policyRecords } from './policies.ts';
 import { pruneRecords } from './prune.ts';
+import { secretRecords } from './secrets.ts';
 import { settingRecords } from './settings.ts';
 import { tagRecords } from './tags.ts';
 
@@ -68,9 +71,12 @@ function createSession(database: CatalogDatabase, masterKey: MasterKey): Catalog
     instances: instanceRecords(database, masterKey),
     backups: backupRecords(database),
     jobs: jobRecords(database),
+    secrets: secretRecords(database, masterKey),
     settings: settingRecords(database),
     policies: policyRecords(database),
     prune: pruneRecords(database),
+    intervals: intervalRecords(database),
+    logStreams: logStreamRecords(database),
     tags: tagRecords(database),
     clientTokens: clientTokenRecords(database),
   };

@@ -75,6 +75,7 @@ function toRow(record: PolicyRecord): PolicyRow {
     last_window_at: record.lastWindowAt?.getTime() ?? null,
     last_backup_id: record.lastBackupId,
     attempt_count: record.attemptCount,
+    log_interval_minutes: record.logIntervalMinutes,
     offsite: offsite.length === 0 ? null : JSON.stringify({ entries: offsite }),
   };
 }
@@ -88,6 +89,7 @@ function toRecord(row: PolicyRow): PolicyRecord {
     lastWindowAt: row.last_window_at === null ? null : new Date(row.last_window_at),
     lastBackupId: row.last_backup_id as BackupId | null,
     attemptCount: row.attempt_count,
+    logIntervalMinutes: row.log_interval_minutes,
     offsite: row.offsite === null ? [] : toOffsite(row.offsite),
   };
 }

@@ -51,6 +51,7 @@ export type PolicyRow = {
   attempt_count: number;
   /** JSON of the off-site policy. */
   offsite: string | null;
+  log_interval_minutes: number;
 };
 
 export type TagRow = { instance_id: string; key: string; value: string; project_id: string };
@@ -105,6 +106,8 @@ export type BackupRow = {
   stored_bytes: number | null;
   start_position: string | null;
   stop_position: string | null;
+  /** Of an incremental backup: the stream that it is a stretch of. */
+  log_stream_id: string | null;
 };
 
 /**
@@ -154,6 +157,35 @@ export type PruneCandidateRow = {
 /** When the scheduler last asked for a prune of an instance. */
 export type PruneTurnRow = { instance_id: string; asked_at: number };
 
+/** A gap-free run of a server's log. */
+export type LogStreamRow = {
+  id: string;
+  project_id: string;
+  instance_id: string;
+  engine: string;
+  system_identifier: string;
+  start_position: string;
+  began_at: number;
+  /** What lies before has gone by retention. */
+  kept_from: string;
+  status: string;
+  end_cause: string | null;
+  end_reason: string | null;
+  ended_at: number | null;
+  stored_position: string | null;
+  covered_until: number | null;
+  /** The last closed interval, and where it ends. */
+  interval_sequence: number | null;
+  interval_position: string | null;
+  interval_at: number | null;
+  behind_bytes: number | null;
+  /** JSON of what threatens the stream. */
+  warning: string | null;
+  /** JSON of why nothing arrives, and since when. */
+  trouble: string | null;
+  updated_at: number;
+};
+
 export type SettingRow = { key: string; value: string };
 
 export type MigrationRow = { version: number; name: string; applied_at: number };
@@ -174,6 +206,7 @@ export type CatalogSchema = {
   jobs: JobRow;
   prune_candidates: PruneCandidateRow;
   prune_turns: PruneTurnRow;
+  log_streams: LogStreamRow;
   settings: SettingRow;
   catalog_migrations: MigrationRow;
 };

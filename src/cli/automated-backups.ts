@@ -1,9 +1,25 @@
 import type { BackupListWire } from '../api/schema/backup.ts';
 import type { ServiceClient } from './service-client.ts';
 
-/** How many automated backups an instance has, whatever their state. */
+/** How many automated full backups an instance has, whatever their state. */
 export async function countAutomated(service: ServiceClient, instanceId: string): Promise<number> {
-  const query = new URLSearchParams({ instance_id: instanceId, backup_type: 'auto', limit: '1' });
+  return await countOf(service, instanceId, 'auto');
+}
+
+/** Stretches of archived log. */
+export async function countIncremental(
+  service: ServiceClient,
+  instanceId: string,
+): Promise<number> {
+  return await countOf(service, instanceId, 'incremental');
+}
+
+async function countOf(
+  service: ServiceClient,
+  instanceId: string,
+  type: 'auto' | 'incremental',
+): Promise<number> {
+  const query = new URLSearchParams({ instance_id: instanceId, backup_type: type, limit: '1' });
   return (await service.rds<BackupListWire>('GET', `/backups?${query}`)).total_count;
 }
 

@@ -58,20 +58,28 @@ function addCreate(group: Command, context: Context): void {
     });
 }
 
+type ListOptions = CommonOptions & {
+  readonly instance?: string;
+  readonly type?: string;
+  readonly limit: string;
+};
+
 function addList(group: Command, context: Context): void {
   withCommon(group.command('list').description('list backups, newest first'))
     .option(
       '--instance <ID>',
       'only those of this server (id or name; also of one that is gone, by id)',
     )
+    .option('--type <TYPE>', 'only these: auto, manual, incremental')
     .option('--limit <N>', 'at most so many', '100')
-    .action(async (options: CommonOptions & { instance?: string; limit: string }) => {
+    .action(async (options: ListOptions) => {
       const service = await openService(options, context.program);
       const query = new URLSearchParams({ limit: options.limit });
+      if (options.type) query.set('backup_type', options.type);
       if (options.instance) query.set('instance_id', await idOf(service, options.instance));
       const answer = await service.cairn<BackupListWire>('GET', `/backups?${query}`);
       // Neither a server nor backups of one that is gone: a slip of the pen, not "no backups".
-      if (options.instance && answer.total_count === 0) {
+      if (options.instance && !options.type && answer.total_count === 0) {
         await findInstance(service, options.instance);
       }
       if (options.json) return context.output.json(answer);

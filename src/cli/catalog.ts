@@ -24,17 +24,25 @@ export function addCatalogCommands(root: Command, program: Program, output: Outp
           if (count % 1000 === 0) output.complain(`${count} backups …\n`);
         },
       });
-      output.exitCode = result.unreadable.length > 0 ? exitCodes.damaged : exitCodes.ok;
+      output.exitCode =
+        result.unreadable.length + result.unreadableLog.length > 0
+          ? exitCodes.damaged
+          : exitCodes.ok;
       if (options.json) output.json(presentResult(result));
       else printResult(result, output);
     });
 }
 
-function presentResult({ knownBackups, unreadable, ...result }: RebuildResult) {
+function presentResult(rebuilt: RebuildResult) {
+  const { knownBackups, logStreams, unreadable, unreadableLog, ...result } = rebuilt;
   return {
     ...result,
     known_backups: knownBackups,
+    log_streams: logStreams,
     unreadable: unreadable.map(({ backupId, message }) => ({ backup_id: backupId, message })),
+    unreadable_log: unreadableLog.map(({ streamId, message }) => ({
+      ...{ stream_id: streamId, message },
+    })),
   };
 }
 
@@ -45,10 +53,14 @@ function printResult(result: RebuildResult, output: Output): void {
     ['new instances', result.instances],
     ['new backups', result.backups],
     ['known already', result.knownBackups],
+    ['new streams of log', result.logStreams],
     ['login', result.credentials],
   ]);
   for (const { backupId, message } of result.unreadable) {
     output.print(`not taken in: backup ${backupId}: ${message}\n`);
+  }
+  for (const { streamId, message } of result.unreadableLog) {
+    output.print(`not taken in: stream of log ${streamId}: ${message}\n`);
   }
   if (result.instances > 0) {
     output.print(

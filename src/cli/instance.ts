@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { FindingWire } from '../api/schema/error.ts';
 import type { JobDetailResponse } from '../api/schema/job.ts';
+import type { ShownInstanceWire } from '../api/schema/log-archive.ts';
 import type {
   ConnectionCheckWire,
   RegisteredInstanceListWire,
@@ -9,12 +10,13 @@ import type {
 } from '../api/schema/registered-instance.ts';
 import { CairnError } from '../model/errors.ts';
 import { formatBytes } from '../model/units.ts';
-import { countAutomated, describeAutomated } from './automated-backups.ts';
+import { countAutomated, countIncremental, describeAutomated } from './automated-backups.ts';
 import { exitCodes } from './exit-codes.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
 import type { OpenService } from './instance-details.ts';
 import { addInstanceDetailCommands } from './instance-details.ts';
+import { describeLogArchive } from './instance-log.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
@@ -110,9 +112,11 @@ function addReading(group: Command, open: Open, output: Output): void {
   withCommon(group.command('show').description('show one server'))
     .argument('<id-or-name>')
     .action(async (text: string, options: CommonOptions) => {
-      const instance = await findInstance(await open(options), text);
-      if (options.json) return output.json({ instance });
-      output.facts(factsOf(instance));
+      const service = await open(options);
+      const { id } = await findInstance(service, text);
+      const shown = await service.cairn<ShownInstanceWire>('GET', `/instances/${id}`);
+      if (options.json) return output.json(shown);
+      output.facts([...factsOf(shown.instance), ...describeLogArchive(shown.log_archive)]);
     });
 }
 
@@ -158,6 +162,7 @@ async function assertNothingGoes(
 ): Promise<void> {
   const count = await countAutomated(service, id);
   const going = count > 0 ? [`its ${describeAutomated(count)} would be deleted`] : [];
+  if ((await countIncremental(service, id)) > 0) going.push('its archived log would be deleted');
   if (managed) going.unshift('the server and its data would be deleted');
   if (going.length === 0) return;
   throw new CairnError('invalid', `${name} is not removed unasked: ${going.join(', and ')}`, {

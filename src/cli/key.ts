@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { AccessKeyListWire, CreateAccessKeyResponse } from '../api/schema/user.ts';
 import { findUser } from './find-identity.ts';
+import { addChangeCommands } from './key-change.ts';
 import { addKitCommands } from './key-kit.ts';
 import { addRotateCommand } from './key-rotate.ts';
 import type { CommonOptions } from './options.ts';
@@ -19,6 +20,7 @@ export function addKeyCommands(root: Command, program: Program, output: Output):
     .command('key')
     .description('the master key that backups are sealed with; access keys that sign requests');
   addKitCommands(group, program, output);
+  addChangeCommands(group, program, output);
   addRotateCommand(group, program, output);
   addAccessKeyList(group, program, output);
   addAccessKeyChanges(group, program, output);

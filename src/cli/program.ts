@@ -1,16 +1,19 @@
 // The command line: every operation, a table for people or `--json` for programs, real exit codes.
 // Commands that ask the service go through the HTTP API like every other client; `serve`, `worker`,
-// `restore --to`, `doctor`, `storage check` and `key export` work on this machine and get their
-// parts from `compose.ts`.
+// `restore --to`, `doctor`, `storage check` and `key export` and its like work on this machine and
+// get their parts from `compose.ts`.
 import { Command } from 'commander';
 import type { Config, Environment } from '../config/config.ts';
 import type { Diagnosis } from '../model/diagnosis.ts';
 import type { Secret } from '../model/secret.ts';
 import { version } from '../model/version.ts';
 import type { CheckOptions, CheckReport } from '../operations/check/check-storage.ts';
+import type { ChangedMasterKey } from '../operations/keys/change-master-key.ts';
+import type { LockedInstance } from '../operations/lock/lock-storage.ts';
 import type { CopyStorageReport, CopyStorageRequest } from '../operations/offsite/copy-storage.ts';
 import type { EngineDrivers } from '../operations/parts.ts';
 import type { RebuildReport, rebuildCatalog } from '../operations/rebuild/rebuild-catalog.ts';
+import type { FetchRequest } from '../operations/restore/fetch-archived-log.ts';
 import type {
   FolderRestoreRequest,
   restoreToFolder,
@@ -33,6 +36,7 @@ import { addRestoreCommand } from './restore.ts';
 import { addServeCommand } from './serve.ts';
 import { addStorageCommands } from './storage.ts';
 import { addUserCommands } from './user.ts';
+import { addWalGetCommand } from './wal-get.ts';
 import { addWorkerCommand } from './worker.ts';
 
 export type ServeReady = {
@@ -72,6 +76,10 @@ export type LocalActions = {
     config: Config,
     request: Omit<FolderRestoreRequest, 'log'>,
   ): ReturnType<typeof restoreToFolder>;
+  /** For a server that recovers in a folder. @throws as `operations/restore` says */
+  fetchArchivedLog(
+    request: FetchRequest,
+  ): Promise<{ readonly found: boolean; readonly absentCode: number }>;
   readMasterKey(config: Config): Promise<MasterKey>;
   /**
    * The repository that the master key opens. @throws not-found, storage-unavailable, invalid for
@@ -83,10 +91,27 @@ export type LocalActions = {
    * @throws invalid when it does not; conflict when another key is there
    */
   importMasterKey(config: Config, key: Secret): Promise<ImportedKey>;
+  /**
+   * Wraps everything with a new master key and puts it in the place of the old one, which stays
+   * valid. @throws conflict, repository-damaged, storage errors: then the old one stays in use
+   */
+  changeMasterKey(config: Config): Promise<ChangedMasterKey>;
+  /** Takes an old master key out of use. @throws as `operations/keys/change-master-key.ts` says */
+  retireMasterKey(config: Config, id: string): Promise<{ readonly removed: number }>;
   /** Answers when the catalog does. @throws storage-unavailable */
   checkCatalog(config: Config): Promise<void>;
   /** Tries what a storage can do. @throws invalid when the address is none */
   examineStorage(url: string): Promise<readonly Diagnosis[]>;
+  /**
+   * Locks what the backups need, as the storage location says. @throws invalid when it asks for no
+   * locks, or the bucket cannot lock; storage errors
+   */
+  lockBackups(config: Config, signal: AbortSignal): Promise<readonly LockedInstance[]>;
+  /** A link to one object. @throws not-found; invalid when the storage makes none */
+  presignObject(
+    url: string,
+    object: { readonly name: string; readonly lifetimeMs: number },
+  ): Promise<string>;
   /** Reads the repository with the key alone. @throws not-found, storage-unavailable */
   checkBackups(config: Config, request: CheckRequest): Promise<CheckReport>;
   /**
@@ -109,6 +134,8 @@ export type LocalActions = {
   ): Promise<{ readonly location: string; readonly newest: Date | null } | null>;
   engines(config: Config): EngineDrivers;
 };
+
+export type { LockedInstance } from '../operations/lock/lock-storage.ts';
 
 export type CopyRequest = CopyStorageRequest & {
   readonly to: string;
@@ -155,6 +182,7 @@ export async function runCommandLine(
   addBackupCommands(root, program, output);
   addPolicyCommands(root, program, output);
   addRestoreCommand(root, program, output);
+  addWalGetCommand(root, program, output);
   addJobCommands(root, program, output);
   addPruneCommand(root, program, output);
   addCheckCommand(root, program, output);

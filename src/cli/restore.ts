@@ -3,25 +3,28 @@ import type { Command } from 'commander';
 import type { BackupListWire } from '../api/schema/backup.ts';
 import { loadConfig } from '../config/config.ts';
 import { CairnError } from '../model/errors.ts';
-import { parseBackupId } from '../model/ids.ts';
 import { formatBytes, formatDuration } from '../model/units.ts';
 import { findInstance } from './find-instance.ts';
+import { findStoredInstance } from './find-stored-instance.ts';
 import { followJob } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
+import { readFolderPoint, recoveryNote } from './restore-folder-point.ts';
+import type { TargetOptions } from './restore-target.ts';
+import { presentTarget, readRestoreTarget } from './restore-target.ts';
 import type { ServiceClient } from './service-client.ts';
 
-type RestoreOptions = CommonOptions & {
-  readonly backup: string;
-  readonly to?: string;
-  readonly newInstance?: string;
-  readonly port?: string;
-  readonly over?: string;
-  readonly yes?: boolean;
-  readonly tablespace?: readonly string[];
-};
+type RestoreOptions = CommonOptions &
+  TargetOptions & {
+    readonly to?: string;
+    readonly newInstance?: string;
+    readonly port?: string;
+    readonly over?: string;
+    readonly yes?: boolean;
+    readonly tablespace?: readonly string[];
+  };
 
 const quietNote =
   'The -o options keep a copy from archiving and replicating; leave them out when it takes the\n' +
@@ -31,11 +34,19 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
   const command = root
     .command('restore')
     .description(
-      'restore a backup to a folder (--to), to a new running server (--new-instance) or over one ' +
-        'that Cairn started (--over)',
+      'restore a backup, or a moment of an instance, to a folder (--to), to a new running server ' +
+        '(--new-instance) or over one that Cairn started (--over)',
     );
   withCommon(command)
-    .requiredOption('--backup <ID>', 'the backup')
+    .option('--backup <ID>', 'the backup; with --xid and --name: that replay begins with')
+    .option('--instance <ID-OR-NAME>', 'whose past is restored; with --to its id')
+    .option('--time <TIME>', 'up to a moment: 2026-01-05T03:30:00Z, with its zone, or epoch ms')
+    .option('--lsn <LSN>', 'up to a position of its log')
+    .option('--xid <ID>', 'up to a transaction')
+    .option('--name <NAME>', 'up to a restore point')
+    .option('--latest', 'as far as its log is archived')
+    .option('--exclusive', 'stop right before --time, --lsn or --xid, not right after it')
+    .option('--timeline <N>', 'the branch of the log (default: the newest that holds the target)')
     .option(
       '--to <DIR>',
       'a new or empty folder; needs the repository and the key, not the service',
@@ -54,6 +65,7 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
         const text = 'say --to DIR or --new-instance NAME or --over INSTANCE';
         throw new CairnError('invalid', text);
       }
+      readRestoreTarget(options);
       if (to !== undefined) await restoreFolder(options, to, program, output);
       else if (over !== undefined) await restoreOver(options, over, program, output);
       else await restoreInstance(options, newInstance ?? '', program, output);
@@ -66,8 +78,6 @@ async function restoreFolder(
   program: Program,
   output: Output,
 ): Promise<void> {
-  const backupId = parseBackupId(options.backup);
-  if (!backupId) throw new CairnError('invalid', `${options.backup} is not a backup id`);
   const config = loadConfig({ dataDir: options.data }, program.environment);
   const local = await program.local();
   const beganMs = program.clock.monotonicMs();
@@ -75,7 +85,7 @@ async function restoreFolder(
   let sizeBytes = 0;
   try {
     const result = await local.restoreToFolder(config, {
-      backupId,
+      point: readFolderPoint(options, config),
       targetDir: resolve(targetDir),
       tablespaceDirs: parseTablespaces(options.tablespace ?? []),
       onProgress: (doneBytes, totalBytes) => {
@@ -86,14 +96,17 @@ async function restoreFolder(
       signal: new AbortController().signal,
     });
     progress.stop();
-    const { dataDir, tablespaceDirs, startCommands } = result;
-    if (options.json) return output.json({ dataDir, tablespaceDirs, startCommands, sizeBytes });
+    const { dataDir, tablespaceDirs, startCommands, supportDir } = result;
+    if (options.json) {
+      return output.json({ dataDir, tablespaceDirs, startCommands, sizeBytes, supportDir });
+    }
     const span = formatDuration(program.clock.monotonicMs() - beganMs);
     output.print(`restored ${formatBytes(sizeBytes)} to ${dataDir} in ${span}\n`);
     output.print(
       `start a server on it with:\n${startCommands.map((line) => `  ${line}\n`).join('')}`,
     );
     output.print(quietNote);
+    if (supportDir !== null) output.print(recoveryNote(supportDir));
   } finally {
     progress.stop();
   }
@@ -108,7 +121,7 @@ async function restoreInstance(
   const service = await openService(options, program);
   const body = {
     name,
-    restore_point: await findPoint(service, options.backup),
+    restore_point: await findPoint(service, options),
     ...(options.port === undefined ? {} : { port: options.port }),
   };
   const answer = await service.rds<{ instance: { id: string }; job_id: string }>(
@@ -140,7 +153,7 @@ async function restoreOver(
       },
     );
   }
-  const source = await findPoint(service, options.backup);
+  const source = await findPoint(service, options);
   const body = { source, target: { instance_id: id } };
   const path = '/instances/recovery';
   const answer = await service.rds<{ job_id: string }>('POST', path, body);
@@ -154,14 +167,21 @@ async function restoreOver(
   );
 }
 
-async function findPoint(
-  service: ServiceClient,
-  backupId: string,
-): Promise<{ instance_id: string; type: 'backup'; backup_id: string }> {
+/** What the API is asked for. */
+async function findPoint(service: ServiceClient, options: RestoreOptions): Promise<object> {
+  const target = readRestoreTarget(options);
+  const instanceId =
+    target.kind === 'end-of-backup'
+      ? await instanceOf(service, target.backupId)
+      : await findStoredInstance(service, options.instance ?? '');
+  return { instance_id: instanceId, ...presentTarget(target) };
+}
+
+async function instanceOf(service: ServiceClient, backupId: string): Promise<string> {
   const path = `/backups?backup_id=${encodeURIComponent(backupId)}`;
   const [backup] = (await service.rds<BackupListWire>('GET', path)).backups;
   if (!backup) throw new CairnError('not-found', `there is no backup ${backupId}`);
-  return { instance_id: backup.instance_id, type: 'backup', backup_id: backup.id };
+  return backup.instance_id;
 }
 
 /** `OLD=NEW`, both absolute paths; OLD may be an OID. */

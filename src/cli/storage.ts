@@ -7,12 +7,16 @@ import { withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
 import { addStorageCopyCommands } from './storage-copy.ts';
+import { addStorageLockCommand } from './storage-lock.ts';
+import { addStoragePresignCommand } from './storage-presign.ts';
 
 type CheckOptions = CommonOptions & { readonly storage?: string };
 
 export function addStorageCommands(root: Command, program: Program, output: Output): void {
   const storage = root.command('storage').description('where backups are kept');
   addStorageCopyCommands(storage, program, output);
+  addStorageLockCommand(storage, program, output);
+  addStoragePresignCommand(storage, program, output);
   withCommon(storage.command('check'))
     .description('try what Cairn needs of its storage; leaves nothing behind')
     .option('--storage <URL>', 'another one than CAIRN_STORAGE: file:///… or s3://…')

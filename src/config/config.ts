@@ -44,6 +44,11 @@ export type Config = {
   };
   /** How long an object must have been unneeded before a prune deletes it. */
   readonly pruneGraceMs: number;
+  readonly logArchive: {
+    readonly isOn: boolean;
+    /** Length of intervals, whatever the policies say; null: as they say. */
+    readonly intervalMs: number | null;
+  };
   /** A backup notes what is finished whenever it has stored so many bytes. */
   readonly checkpointBytes: number;
   /** How long a download can be begun with its link. */
@@ -103,6 +108,10 @@ export function loadConfig(overrides: ConfigOverrides, environment: Environment)
     pruneGraceMs:
       (readNumber(environment, 'CAIRN_PRUNE_GRACE_HOURS', { min: 1, max: 8_760 }) ?? 24) *
       3_600_000,
+    logArchive: {
+      isOn: readSwitch(environment, 'CAIRN_LOG_ARCHIVE'),
+      intervalMs: readNumber(environment, 'CAIRN_LOG_INTERVAL_MS', { min: 1_000, max: 3_600_000 }),
+    },
     checkpointBytes:
       (readNumber(environment, 'CAIRN_CHECKPOINT_MIB', { min: 1, max: 1_048_576 }) ?? 4_096) * MiB,
     linkLifetimeMs:
@@ -150,6 +159,13 @@ function parseLevel(text: string): LogLevel {
   throw new CairnError('invalid', `CAIRN_LOG_LEVEL is ${text}`, {
     hint: `use one of ${logLevels.join(', ')}`,
   });
+}
+
+/** On unless it says `off`. */
+function readSwitch(environment: Environment, name: string): boolean {
+  const text = environment[name] || 'on';
+  if (text === 'on' || text === 'off') return text === 'on';
+  throw new CairnError('invalid', `${name} is ${text}`, { hint: 'write on or off' });
 }
 
 /** 0 is no limit. */

@@ -12,12 +12,36 @@ import type { Engine } from '../model/engine-kind.ts';
 import type { Connection, ManagedServer } from '../model/instance.ts';
 import type { LogPosition } from '../model/log-position.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { FollowLogOptions } from './log-follower.ts';
+import type { LogSource, Recovery, RecoveryReport } from './log-source.ts';
+import type { LogicalDriver } from './logical.ts';
+
+export type {
+  FollowLogOptions,
+  LogFileMeta,
+  LogLag,
+  LogMark,
+  LogResumePoint,
+  LogSink,
+  LogStreamFacts,
+} from './log-follower.ts';
+export type { LogSource, Recovery, RecoveryReport } from './log-source.ts';
+export type {
+  DatabaseName,
+  DatabaseRestoreOptions,
+  LogicalBackupOptions,
+  LogicalFile,
+  LogicalSource,
+  RestoredDatabase,
+} from './logical.ts';
 
 export type EngineCapabilities = {
   /** A backup of chosen databases only. */
   readonly partialByDatabase: boolean;
   /** Restore starts a server from a folder of files. */
   readonly restoreToFolder: boolean;
+  /** The server's log can be followed. */
+  readonly logArchive: boolean;
 };
 
 export type FindingSeverity = 'blocking' | 'warning' | 'fine';
@@ -70,14 +94,37 @@ export interface FileSink {
   beginFile(meta: FileMeta): void;
   /** The bytes may be a view that is overwritten after the call: the sink copies what it keeps. */
   write(bytes: Uint8Array): undefined | Promise<void>;
-  /** @throws bug when the bytes written do not sum to `sizeBytes` */
+  /**
+   * Instead of `beginFile`, where `keep` will be called: the pages of the previous backup are not
+   * compared but taken on trust.
+   */
+  beginIncrement(meta: FileMeta): void;
+  /**
+   * Instead of `write`: the next bytes are those that the previous backup has at the same place of
+   * the file, zero where it has none. Whole pages, or up to the end of the file.
+   */
+  keep(sizeBytes: number): undefined | Promise<void>;
+  /** @throws bug when the bytes written and kept do not sum to `sizeBytes` */
   endFile(): void;
 }
+
+/** The backup that the sink can keep pages of; the server is asked for what has changed since. */
+export type PreviousBackup = {
+  readonly serverVersion: string;
+  readonly systemIdentifier: string;
+  readonly startPosition: LogPosition;
+  readonly notes: EngineNotes;
+  findFile(path: string): FileMeta | null;
+  /** Its bytes, checked. @throws not-found, repository-damaged */
+  read(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array>;
+};
 
 export type BaseBackupOptions = {
   /** Seen in the server's own views and logs. */
   readonly label: string;
   readonly sink: FileSink;
+  /** Null: the server must send everything. */
+  readonly previous: PreviousBackup | null;
   /** Called often; `totalBytes` is the server's estimate, null until it gave one. */
   readonly onProgress: (doneBytes: number, totalBytes: number | null) => void;
   readonly signal: AbortSignal;
@@ -107,12 +154,18 @@ export interface FileSource {
   files(): readonly SourceFile[];
   /**
    * Writes the files (created exclusively, parents exist) with their sizes, modes and times, every
-   * page authenticated and its digest compared; durable when it answers.
+   * page authenticated and its digest compared; durable when it answers. With `differences` files
+   * may exist, and only the pages in which they differ are written.
    * @throws repository-damaged naming the object
    */
   extract(
     files: readonly Extraction[],
-    options: { readonly onProgress: (doneBytes: number) => void; readonly signal: AbortSignal },
+    options: {
+      /** `new-files` unless it says otherwise. */
+      readonly write?: 'new-files' | 'differences';
+      readonly onProgress: (doneBytes: number) => void;
+      readonly signal: AbortSignal;
+    },
   ): Promise<void>;
 }
 
@@ -148,12 +201,41 @@ export type FolderRestoreOptions = {
    * folder.
    */
   readonly tablespaceDirs: Readonly<Record<string, string>>;
+  /** What the server does when it is started by hand; null: it comes up as the backup ends. */
+  readonly recovery: FolderRecovery | null;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
   readonly log: Logger;
 };
 
+export type FolderRecovery = Recovery & {
+  /** Beside the data folder: what the recovery needs, to be removed when it is over. */
+  readonly supportDir: string;
+  /**
+   * For a shell: given the name of a file of log and the place to put it, answers with 0, with
+   * `logAbsentCode` when there is no such file, and anything else when nobody can tell.
+   */
+  readonly fetchCommand: string;
+};
+
+/** None that a shell, or a program that dies, answers with. */
+export const logAbsentCode = 44;
+
+export type LogFetch = {
+  /** As `restoreFolder` has answered it. */
+  readonly plan: EngineNotes;
+  readonly log: Pick<LogSource, 'readFile'>;
+  readonly name: string;
+  /** Relative to the folder that the server works in, or absolute. */
+  readonly targetPath: string;
+  /** What comes next is put there ahead of being asked for. */
+  readonly spoolDir: string;
+  readonly signal: AbortSignal;
+};
+
 export type FolderRestoreResult = {
+  /** What the fetch command hands back to `fetchLog`, as JSON; null without a recovery. */
+  readonly logPlan: EngineNotes | null;
   readonly dataDir: string;
   /** Every folder that was written besides the data folder. */
   readonly tablespaceDirs: readonly string[];
@@ -165,6 +247,8 @@ export type ServerPrepareOptions = {
   readonly source: FileSource;
   /** A new or empty folder that will belong to the server: data, sockets and log lie inside. */
   readonly homeDir: string;
+  /** Null: as the backup ends, and on the branch of the log that it was taken on. */
+  readonly recovery: Recovery | null;
   readonly onProgress: (phase: string, doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
   readonly log: Logger;
@@ -205,8 +289,11 @@ export type StartedServer = {
   readonly systemIdentifier: string;
 };
 
+/** What a recovery amounted to; null when there was none. */
+export type Recovered = { readonly recovered: RecoveryReport | null };
+
 /** One database engine. Every call honours its signal and throws a `CairnError`. */
-export interface EngineDriver {
+export interface EngineDriver extends LogicalDriver {
   readonly engine: Engine;
   readonly capabilities: EngineCapabilities;
   /** `postgres://user:pw@host:5432/db?sslmode=require` → connection. @throws invalid */
@@ -219,24 +306,44 @@ export interface EngineDriver {
   inspect(connection: Connection, signal: AbortSignal): Promise<ServerInspection>;
   /** @throws engine-unreachable, engine-refused; whatever the sink throws */
   takeBaseBackup(connection: Connection, options: BaseBackupOptions): Promise<BaseBackupResult>;
+  /**
+   * Follows the server's log until the signal fires. @throws cancelled then; log-gap when the
+   * stream cannot go on; engine-unreachable, engine-refused when it may go on later; whatever the
+   * sink throws
+   */
+  followLog(connection: Connection, options: FollowLogOptions): Promise<never>;
+  /**
+   * Removes what the server keeps for us, so that it may forget its log. Harmless when there is
+   * nothing. @throws engine-unreachable, engine-refused
+   */
+  releaseLog(connection: Connection, keeperName: string, signal: AbortSignal): Promise<void>;
+  /** What a person does on the server in its place, when it cannot be reached. One sentence. */
+  releaseLogByHand(keeperName: string): string;
   /** @throws invalid when a target folder is not empty, repository-damaged */
   restoreFolder(options: FolderRestoreOptions): Promise<FolderRestoreResult>;
+  /**
+   * Puts one file of log where a server that recovers in a folder wants it. @throws log-gap when a
+   * planned one is not stored; storage errors, repository-damaged
+   */
+  fetchLog(fetch: LogFetch): Promise<'found' | 'absent'>;
   /**
    * How a backup is laid out as an archive that unpacks to what a server can be started on. Reads
    * nothing; the same backup always gives the same layout. @throws repository-damaged
    */
   archiveLayout(source: SourceListing): ArchiveLayout;
   /**
-   * Restores into `homeDir`, starts the engine's own server there and answers when it accepts
-   * queries. On failure nothing runs and the folder is left for inspection. @throws engine-refused
-   * with the server's log
+   * Restores into `homeDir`, recovers, starts the engine's own server there and answers when it
+   * accepts queries. On failure nothing runs and the folder is left for inspection. @throws
+   * engine-refused with the server's log; log-gap, invalid when the target is not in the log
    */
-  startRestored(options: ServerStartOptions): Promise<StartedServer>;
+  startRestored(options: ServerStartOptions): Promise<StartedServer & Recovered>;
   /**
-   * The first half of `startRestored`: everything is restored and durable, nothing runs. @throws
-   * repository-damaged, invalid
+   * The first half of `startRestored`: everything is restored, recovered and durable, nothing runs.
+   * @throws repository-damaged, invalid, log-gap, engine-refused
    */
-  prepareRestored(options: ServerPrepareOptions): Promise<ManagedServer>;
+  prepareRestored(
+    options: ServerPrepareOptions,
+  ): Promise<{ readonly managed: ManagedServer } & Recovered>;
   /**
    * The second half: starts a prepared or stopped server and answers when it accepts queries; one
    * that runs already is only looked at. On failure nothing runs. @throws conflict when the port is

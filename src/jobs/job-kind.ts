@@ -24,7 +24,15 @@ export interface JobContext {
   isFinal(error: unknown): Promise<boolean>;
 }
 
+/**
+ * What a job takes of its worker. `data`: it moves bytes and ends. `standing`: it stands by for
+ * hours and does little, so it must take no place from the others.
+ */
+export const jobLanes = ['data', 'standing'] as const;
+export type JobLane = (typeof jobLanes)[number];
+
 export type JobKind = {
+  readonly lane: JobLane;
   /** Kinds that must not run on the same instance at the same time. */
   readonly conflictsWith: readonly string[];
   readonly attemptsMax: number;

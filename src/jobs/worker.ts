@@ -1,5 +1,6 @@
-// Claims jobs and runs them, a few at a time, and cleans up after workers that died. Knows nothing
-// of what the jobs do. Any number of workers share one queue; they meet in the catalog only.
+// Claims jobs and runs them, a few of each lane at a time, and cleans up after workers that died.
+// Knows nothing of what the jobs do. Any number of workers share one queue; they meet in the
+// catalog only.
 import type { Catalog } from '../catalog/catalog.ts';
 import { assert } from '../model/assert.ts';
 import { isErrorKind } from '../model/errors.ts';
@@ -9,7 +10,8 @@ import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
 import { Attempt } from './attempt.ts';
 import { endJob } from './end-job.ts';
-import type { JobKinds } from './job-kind.ts';
+import type { JobKind, JobKinds, JobLane } from './job-kind.ts';
+import { jobLanes } from './job-kind.ts';
 import { reapAbandoned } from './reaper.ts';
 
 export type WorkerOptions = {
@@ -24,8 +26,10 @@ export type WorkerOptions = {
   readonly leaseMs?: number;
   readonly renewMs?: number;
   readonly pollMs?: number;
-  /** Jobs at a time. */
+  /** Jobs that move data at a time. */
   readonly concurrency?: number;
+  /** Jobs that only stand by, beside those. */
+  readonly standingMax?: number;
   readonly retryDelayMs?: number;
   /**
    * A job that was told to stop (cancel, ceiling, lost lease) has so long before it is written off.
@@ -61,7 +65,7 @@ type Settings = Required<WorkerOptions>;
 
 class QueueWorker implements Worker {
   readonly #settings: Settings;
-  readonly #attempts = new Set<Attempt>();
+  readonly #attempts = new Map<Attempt, JobLane>();
   readonly #stopping = new AbortController();
   #loops: Promise<unknown> | null = null;
   #resting = new AbortController();
@@ -73,6 +77,7 @@ class QueueWorker implements Worker {
       renewMs: 10_000,
       pollMs: 500,
       concurrency: 2,
+      standingMax: 64,
       retryDelayMs: 5_000,
       abortGraceMs: 30_000,
       ...options,
@@ -92,15 +97,15 @@ class QueueWorker implements Worker {
     this.#resting.abort();
     const deadline = new AbortController();
     const stopped = (async () => {
-      for (const attempt of this.#attempts) attempt.shutDown();
+      for (const attempt of this.#attempts.keys()) attempt.shutDown();
       await this.#loops;
-      await Promise.all([...this.#attempts].map((attempt) => attempt.ended));
+      await Promise.all([...this.#attempts.keys()].map((attempt) => attempt.ended));
       deadline.abort();
     })();
     await clock.sleep(graceMs, deadline.signal).catch(() => undefined);
     if (this.#attempts.size > 0) {
       log.error({ count: this.#attempts.size }, 'jobs did not stop in time; their leases run out');
-      for (const attempt of this.#attempts) attempt.abandon();
+      for (const attempt of this.#attempts.keys()) attempt.abandon();
     }
     // What is left is at most one call to the catalog; it is not worth more than a moment.
     const moment = clock.sleep(lastCallMs, deadline.signal).catch(() => undefined);
@@ -115,13 +120,20 @@ class QueueWorker implements Worker {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       this.#resting = new AbortController();
-      if (this.#attempts.size < this.#settings.concurrency && (await this.#claimOne())) continue;
+      const full = jobLanes.filter((lane) => !this.#hasRoom(lane));
+      if (full.length < jobLanes.length && (await this.#claimOne(full))) continue;
       await this.#rest();
     }
   }
 
+  #hasRoom(lane: JobLane): boolean {
+    const { concurrency, standingMax } = this.#settings;
+    const taken = [...this.#attempts.values()].filter((each) => each === lane).length;
+    return taken < { data: concurrency, standing: standingMax }[lane];
+  }
+
   /** True when there may be more. */
-  async #claimOne(): Promise<boolean> {
+  async #claimOne(full: readonly JobLane[]): Promise<boolean> {
     const { catalog, kinds, owner, pools, clock, leaseMs, log } = this.#settings;
     const claimedMs = clock.monotonicMs();
     const now = clock.now();
@@ -130,6 +142,7 @@ class QueueWorker implements Worker {
         owner,
         pools,
         conflicts: conflictsOf(kinds),
+        exceptKinds: Object.keys(kinds).filter((kind) => isIn(full, kinds[kind])),
         now,
         leaseExpiresAt: new Date(now.getTime() + leaseMs),
       });
@@ -158,7 +171,7 @@ class QueueWorker implements Worker {
       return;
     }
     const attempt = new Attempt(this.#settings, { job, lease, kind, claimedMs });
-    this.#attempts.add(attempt);
+    this.#attempts.set(attempt, kind.lane);
     void attempt.ended.then(() => {
       this.#attempts.delete(attempt);
       this.#resting.abort();
@@ -190,6 +203,10 @@ class QueueWorker implements Worker {
       await clock.sleep(Math.min(leaseMs / 3, reapMaxMs), signal).catch(() => undefined);
     }
   }
+}
+
+function isIn(lanes: readonly JobLane[], kind: JobKind | undefined): boolean {
+  return kind !== undefined && lanes.includes(kind.lane);
 }
 
 function conflictsOf(kinds: JobKinds): Record<string, readonly string[]> {

@@ -12,6 +12,8 @@ export type InstanceId = Brand<string, 'InstanceId'>;
 export type BackupId = Brand<string, 'BackupId'>;
 export type JobId = Brand<string, 'JobId'>;
 export type UserId = Brand<string, 'UserId'>;
+/** A gap-free run of an instance's archived log. */
+export type LogStreamId = Brand<string, 'LogStreamId'>;
 
 /** 32 lower-case hex digits, from `Random.hex(16)`. */
 export type HexSource = () => string;
@@ -22,6 +24,11 @@ export function newInstanceId(hex: HexSource, engine: Engine): InstanceId {
 
 export function newBackupId(hex: HexSource, engine: Engine): BackupId {
   return `${hex()}br${engineDigits[engine]}` as BackupId;
+}
+
+/** Ordered by the moment they were made, so that a listing shows the oldest first. */
+export function newLogStreamId(hex: HexSource, now: Date): LogStreamId {
+  return `${now.getTime().toString(16).padStart(12, '0')}-${hex().slice(0, 8)}` as LogStreamId;
 }
 
 /** A dashed UUID shape, as the clients' documents show for jobs. */
@@ -51,4 +58,7 @@ export function parseBackupId(text: string): BackupId | null {
 }
 export function parseJobId(text: string): JobId | null {
   return idPattern.test(text) ? (text as JobId) : null;
+}
+export function parseLogStreamId(text: string): LogStreamId | null {
+  return idPattern.test(text) ? (text as LogStreamId) : null;
 }

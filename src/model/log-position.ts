@@ -1,3 +1,5 @@
+import { CairnError } from './errors.ts';
+
 /** A point in a transaction log. Ordered only within one engine and one branch. */
 export type LogPosition =
   | { readonly engine: 'postgresql'; readonly timeline: number; readonly lsn: bigint }
@@ -38,6 +40,47 @@ export function parseLogPosition(text: string): LogPosition | null {
   }
   if (engine === 'sqlserver' && first !== '') return { engine, lsn: first };
   return null;
+}
+
+/**
+ * Negative when `a` comes first in one stream of log: an older branch before a newer one, whatever
+ * the offsets. GTID sets have no order and are left out. @throws bug when the engines differ
+ */
+export function compareLogPositions(a: LogPosition, b: LogPosition): number {
+  if (a.engine === 'postgresql' && b.engine === 'postgresql') {
+    return a.timeline - b.timeline || compareValues(a.lsn, b.lsn);
+  }
+  if (a.engine === 'mysql' && b.engine === 'mysql') {
+    // `binlog.1000000` follows `binlog.999999`.
+    const byFile = a.file.length - b.file.length || compareValues(a.file, b.file);
+    return byFile || a.offsetBytes - b.offsetBytes;
+  }
+  if (a.engine === 'sqlserver' && b.engine === 'sqlserver') return compareValues(a.lsn, b.lsn);
+  throw new CairnError('bug', `a position of ${a.engine} has no order with one of ${b.engine}`);
+}
+
+/** So many bytes further on the same branch. @throws bug for a log that is not made of bytes */
+export function advanceLogPosition(position: LogPosition, bytes: number): LogPosition {
+  switch (position.engine) {
+    case 'postgresql':
+      return { ...position, lsn: position.lsn + BigInt(bytes) };
+    case 'mysql':
+      return { ...position, offsetBytes: position.offsetBytes + bytes };
+    case 'sqlserver':
+      throw new CairnError('bug', 'a log position of sqlserver does not count bytes');
+  }
+}
+
+/**
+ * Whether log is known to be missing between what ends at one position and what begins at the
+ * other. A new timeline repeats the segment in which it branched off, so it begins before.
+ */
+export function isLogMissing(end: LogPosition, start: LogPosition): boolean {
+  return end.engine === 'postgresql' && start.engine === 'postgresql' && start.lsn > end.lsn;
+}
+
+function compareValues<T extends bigint | string>(a: T, b: T): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** PostgreSQL prints an LSN as two hexadecimal halves, `16/B374D848`. */

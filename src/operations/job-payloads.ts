@@ -4,18 +4,25 @@ import { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import { parseBackupId, parseInstanceId } from '../model/ids.ts';
 import type { JobPayload } from '../model/job.ts';
+import type { RequestedRecovery } from './restore/recovery-payload.ts';
+import { formatRecovery, parseRecovery } from './restore/recovery-payload.ts';
 
 export const jobKinds = {
   backup: 'backup',
   deleteBackup: 'delete-backup',
   restore: 'restore-new-instance',
   restoreInPlace: 'restore-in-place',
+  restoreDatabases: 'restore-databases',
   removeInstance: 'remove-instance',
   prune: 'prune',
   planPrune: 'plan-prune',
   check: 'check',
   copyOffsite: 'copy-offsite',
   rotateKey: 'rotate-key',
+  archiveLog: 'archive-log',
+  trimLog: 'trim-log',
+  setLogInterval: 'set-log-interval',
+  extendLocks: 'extend-locks',
 } as const;
 export type JobKindName = (typeof jobKinds)[keyof typeof jobKinds];
 
@@ -25,12 +32,18 @@ export const jobAttemptsMax = {
   'delete-backup': 5,
   'restore-new-instance': 2,
   'restore-in-place': 3,
+  'restore-databases': 3,
   'remove-instance': 5,
   prune: 3,
   'plan-prune': 3,
   check: 2,
   'copy-offsite': 3,
   'rotate-key': 3,
+  // Each is a worker that died; the scheduler asks for another when they are used up.
+  'archive-log': 100,
+  'trim-log': 3,
+  'set-log-interval': 3,
+  'extend-locks': 3,
 } as const satisfies Record<JobKindName, number>;
 
 export type BackupPayload = { readonly backupId: BackupId };
@@ -41,6 +54,8 @@ export type RestorePayload = {
   readonly targetInstanceId: InstanceId;
   /** 0: any free port. */
   readonly port: number;
+  /** Null: the backup as it is. */
+  readonly recovery: RequestedRecovery | null;
 };
 /** The target's data is replaced. */
 export type RestoreInPlacePayload = Omit<RestorePayload, 'port'> & {
@@ -57,6 +72,7 @@ export type CopyOffsitePayload = {
   /** Whether what has outlived the policy leaves the copy: not while the clock is in doubt. */
   readonly removeOlder: boolean;
 };
+export type LogIntervalPayload = { readonly minutes: number };
 export type RemoveInstancePayload = { readonly instanceId: InstanceId };
 
 export function parseBackupPayload(payload: JobPayload): BackupPayload {
@@ -70,7 +86,12 @@ export function parseRestorePayload(payload: JobPayload): RestorePayload {
     sourceInstanceId: requireId(payload, 'sourceInstanceId', parseInstanceId),
     targetInstanceId: requireId(payload, 'targetInstanceId', parseInstanceId),
     port: typeof port === 'number' && Number.isInteger(port) ? port : 0,
+    recovery: parseRecovery(payload['recovery']),
   };
+}
+
+export function formatRestorePayload(payload: RestorePayload | RestoreInPlacePayload): JobPayload {
+  return { ...payload, recovery: payload.recovery && formatRecovery(payload.recovery) };
 }
 
 export function parseRestoreInPlacePayload(payload: JobPayload): RestoreInPlacePayload {
@@ -97,6 +118,12 @@ export function parseCopyOffsitePayload(payload: JobPayload): CopyOffsitePayload
     newestBackupId: requireId(payload, 'newestBackupId', parseBackupId),
     removeOlder: payload['removeOlder'] === true,
   };
+}
+
+export function parseLogIntervalPayload(payload: JobPayload): LogIntervalPayload {
+  const minutes = payload['minutes'];
+  if (typeof minutes === 'number' && Number.isInteger(minutes)) return { minutes };
+  throw new CairnError('bug', 'job payload has no valid minutes');
 }
 
 export function parseRemoveInstancePayload(payload: JobPayload): RemoveInstancePayload {

@@ -19,6 +19,13 @@ export type SecondStorage = {
   open(): Promise<RepositoryCopy>;
 };
 
+export type LogArchiveSetting = {
+  /** Off: no log is archived, whatever the policies say. */
+  readonly isOn: boolean;
+  /** Length of intervals in place of what the policies say; null: as they say. */
+  readonly intervalMs: number | null;
+};
+
 /** For operations that answer a caller (API, command line): they never move backup bytes. */
 export type RequestParts = {
   readonly catalog: Catalog;

@@ -2,7 +2,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { EngineDrivers, SecondStorage } from './parts.ts';
+import type { EngineDrivers, LogArchiveSetting, SecondStorage } from './parts.ts';
 
 /** What the recipes of a worker are given. */
 export type WorkerParts = {
@@ -16,4 +16,5 @@ export type WorkerParts = {
   readonly serversDir: string;
   /** How long an object must have been unneeded before it goes. */
   readonly pruneGraceMs: number;
+  readonly logArchive: LogArchiveSetting;
 };

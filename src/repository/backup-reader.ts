@@ -60,6 +60,10 @@ export function createReader(
     notes: manifest.header.engine.notes,
     directories: (): readonly StoredDirectory[] => manifest.directories,
     files: () => manifest.files.map(toStoredFile),
+    findFile: (path) => {
+      const file = byPath.get(path);
+      return file ? toStoredFile(file) : null;
+    },
     read: async (path, signal) => await readFile(find(path), { ...parts, packs, manifest, signal }),
     verify: async (path, signal) => {
       for await (const _ of readPages(find(path), { ...parts, packs, manifest, signal }));
@@ -67,10 +71,10 @@ export function createReader(
     stream: (pieces, signal) => {
       return streamPieces(pieces, { ...parts, packs, manifest, find, pool: parts.pool(), signal });
     },
-    extract: async (files, { onProgress, signal }) => {
+    extract: async (files, { write = 'new-files', onProgress, signal }) => {
       const targets = files.map(({ path, targetPath }) => ({ file: find(path), targetPath }));
       const pool = parts.pool();
-      await extractFiles(targets, { ...parts, manifest, packs, pool, onProgress, signal });
+      await extractFiles(targets, { ...parts, manifest, packs, pool, write, onProgress, signal });
     },
   };
 }

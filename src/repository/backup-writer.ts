@@ -15,7 +15,10 @@ import { forgetAttempt, removeLeftovers, tidyCommitted } from './attempt-leftove
 import type { Batch, FileSegment } from './batch.ts';
 import { Batcher } from './batch.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
+import type { ComparedBatch, KnownParts } from './compare-batch.ts';
+import { compareBatch } from './compare-batch.ts';
 import { LiveBytes } from './copy-forward.ts';
+import type { PageLocation } from './file-map.ts';
 import { BufferShelf, FlowGate } from './flow-gate.ts';
 import type { ObjectSizes } from './format.ts';
 import {
@@ -25,20 +28,29 @@ import {
   frameRawBytesMax,
   partPagesMax,
 } from './format.ts';
+import { FrameFiller } from './frame-filler.ts';
+import { KeptPages } from './kept-pages.ts';
 import type { DataKey } from './keys.ts';
-import type { FileEntry, PartReference, TableEntry } from './manifest.ts';
+import type { FileEntry, TableEntry } from './manifest.ts';
 import { commitManifest, createSizes } from './manifest-commit.ts';
 import type { MapStore } from './map-store.ts';
 import { MapWriter } from './map-writer.ts';
+import { ObjectLists } from './object-lists.ts';
 import { PackWriter } from './pack.ts';
 import { countPages, pageFates } from './pages.ts';
 import type { PriorMapPart } from './part-draft.ts';
-import { notePriors, PartDraft } from './part-draft.ts';
-import type { PriorFiles, PriorPart } from './prior-files.ts';
+import { PartDraft } from './part-draft.ts';
+import type { PriorFiles } from './prior-files.ts';
 import { findPriorPart } from './prior-files.ts';
 import type { ComparedFile } from './prior-parts.ts';
 import { PriorParts } from './prior-parts.ts';
-import type { BackupFacts, CommittedBackup, RepositoryWriter } from './repository.ts';
+import type {
+  BackupFacts,
+  CommittedBackup,
+  RepositoryReader,
+  RepositoryWriter,
+  StoredFile,
+} from './repository.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
 export type WriterParts = {
@@ -51,6 +63,8 @@ export type WriterParts = {
   readonly backupId: BackupId;
   /** What pages are compared with: earlier attempts at this backup, then the previous backup. */
   readonly priors: PriorFiles;
+  /** The previous backup among them; null when there is none that can be used. */
+  readonly previous: RepositoryReader | null;
   /** Begin of this attempt. */
   readonly now: Date;
   /** Earlier attempts have left something that must go in the end. */
@@ -68,7 +82,14 @@ export type WriterParts = {
 type OpenFile = ComparedFile & { readonly entry: FileEntry; draft: PartDraft | null };
 
 type Segment = FileSegment<OpenFile>;
-type KnownParts = ReadonlyMap<Segment, PriorMapPart | null>;
+
+type Settling = {
+  readonly compared: ComparedBatch;
+  /** The number of the segment's first page in the comparison. */
+  readonly firstPage: number;
+  /** The frame that the batch becomes as it stands; null when pages are collected. */
+  readonly frame: Omit<PageLocation, 'offsetBytes'> | null;
+};
 
 const batchesInFlightPerThread = 3;
 
@@ -79,17 +100,17 @@ export class BackupWriter implements RepositoryWriter {
   readonly #shelf = new BufferShelf(frameRawBytesMax);
   readonly #batcher: Batcher<OpenFile>;
   readonly #packs: PackWriter;
+  readonly #frames: FrameFiller;
   readonly #maps: MapWriter;
   readonly #table: TableEntry[] = [];
   readonly #priorParts: PriorParts<OpenFile>;
+  readonly #kept: KeptPages;
   readonly #checkpoints: CheckpointWriter;
   readonly #live = new LiveBytes();
-  /** Objects that the manifest will list, with their place in its list. */
-  readonly #packIndex = new Map<string, number>();
-  readonly #mapIndex = new Map<string, number>();
-  #frame: { readonly buffer: ArrayBuffer; used: number } | null = null;
+  readonly #lists = new ObjectLists();
   #tail: Promise<void> = Promise.resolve();
   #open: OpenFile | null = null;
+  #hasIncrements = false;
   #logicalBytes = 0;
   #newBytes = 0;
   #done = false;
@@ -111,12 +132,14 @@ export class BackupWriter implements RepositoryWriter {
       namePrefix: `${this.#folder}packs/${attempt}-`,
       targetBytes: parts.objectSizes.packBytes,
     });
+    this.#frames = new FrameFiller(this.#packs, this.#shelf);
     this.#maps = new MapWriter({
       ...{ storage, dataKey, signal },
       namePrefix: `${this.#folder}maps/${attempt}-`,
       targetBytes: parts.objectSizes.mapsBytes,
     });
     this.#priorParts = new PriorParts(parts);
+    this.#kept = new KeptPages(parts);
     this.#checkpoints = new CheckpointWriter({
       ...{ storage, dataKey, signal, log: parts.log, attemptAt: parts.now },
       namePrefix: `${checkpointsFolder(parts.instanceId, parts.backupId)}${attempt}-`,
@@ -132,14 +155,33 @@ export class BackupWriter implements RepositoryWriter {
     this.#table.push({ type: 'directory', path: meta.path, mode: meta.mode });
   }
 
-  beginFile(meta: Parameters<RepositoryWriter['beginFile']>[0]): void {
+  get previous(): RepositoryReader | null {
+    return this.#parts.previous;
+  }
+
+  get hasIncrements(): boolean {
+    return this.#hasIncrements;
+  }
+
+  beginFile(meta: StoredFile): void {
+    const priors = this.#parts.priors.find(meta.path, meta.pageSizeBytes);
+    this.#begin(meta, { priors, isTrusting: false });
+  }
+
+  beginIncrement(meta: StoredFile): void {
+    this.#hasIncrements = true;
+    const prior = this.#parts.priors.findPrevious(meta.path);
+    const isComparable = prior?.entry.page === meta.pageSizeBytes;
+    this.#begin(meta, { priors: isComparable ? [prior] : [], isTrusting: true });
+  }
+
+  #begin(meta: StoredFile, compared: Pick<OpenFile, 'priors' | 'isTrusting'>): void {
     assert(this.#open === null && !this.#done, 'a file begins at the wrong moment');
     const { path, mode, sizeBytes, pageSizeBytes } = meta;
     const modified = meta.modifiedAt.getTime();
     const rest = { size: sizeBytes, mode, modified, page: pageSizeBytes, parts: [] };
     const entry: FileEntry = { type: 'file', path, ...rest };
-    const priors = this.#parts.priors.find(path, pageSizeBytes);
-    this.#open = { entry, priors, priorPart: null, draft: null };
+    this.#open = { entry, ...compared, priorPart: null, draft: null };
     this.#logicalBytes += sizeBytes;
     this.#table.push(entry);
     this.#batcher.beginFile(this.#open, pageSizeBytes, sizeBytes);
@@ -149,6 +191,18 @@ export class BackupWriter implements RepositoryWriter {
     this.#parts.signal.throwIfAborted();
     this.#batcher.write(bytes);
     return this.#gate.room();
+  }
+
+  keep(sizeBytes: number): undefined | Promise<void> {
+    this.#parts.signal.throwIfAborted();
+    assert(this.#open?.isTrusting, 'pages are kept outside an increment');
+    const startBytes = this.#batcher.doneBytes;
+    const span = { startBytes, endBytes: startBytes + sizeBytes };
+    const reading = this.#kept.keep(this.#open.entry, span, {
+      refer: (bytes) => this.#batcher.keep(bytes),
+      write: (bytes) => this.write(bytes),
+    });
+    return reading ?? this.#gate.room();
   }
 
   endFile(): void {
@@ -161,7 +215,7 @@ export class BackupWriter implements RepositoryWriter {
     this.#batcher.flush();
     await this.#tail;
     this.#gate.throwIfFailed();
-    this.#sealFrame();
+    this.#frames.seal();
     this.#packs.end();
     await this.#gate.drained();
     await this.#maps.end();
@@ -176,8 +230,8 @@ export class BackupWriter implements RepositoryWriter {
         ...this.#parts,
         earlier: () => this.#parts.priors.objects(),
         table: this.#table,
-        packNames: [...this.#packIndex.keys()],
-        mapNames: [...this.#mapIndex.keys()],
+        packNames: this.#lists.packNames,
+        mapNames: this.#lists.mapNames,
         ownPacks: this.#packs.published,
         ownMaps: this.#maps.published,
         logicalBytes: this.#logicalBytes,
@@ -229,30 +283,14 @@ export class BackupWriter implements RepositoryWriter {
   async #cleanUp(assertLease: () => Promise<void>): Promise<void> {
     const { hasLeftovers } = this.#parts;
     if (!hasLeftovers && !this.#checkpoints.hasAny) return;
-    const keep = new Set([...this.#packIndex.keys(), ...this.#mapIndex.keys()]);
+    const keep = new Set([...this.#lists.packNames, ...this.#lists.mapNames]);
     await tidyCommitted({ ...this.#parts, folder: this.#folder, keep, assertLease });
   }
 
   #dispatch(batch: Batch<OpenFile>): void {
     this.#gate.enter();
     const comparing = this.#priorParts.load(batch.segments).then(async (known) => {
-      const pageCount = batch.segments.reduce((total, segment) => total + countPages(segment), 0);
-      const notes = {
-        priors: new Uint8Array(pageCount),
-        digests: new Uint8Array(pageCount * digestBytes),
-      };
-      let at = 0;
-      for (const segment of batch.segments) {
-        const count = countPages(segment);
-        const pages = { first: segment.firstPage % partPagesMax, count };
-        notePriors(known.get(segment) ?? null, pages, { ...notes, at });
-        at += count;
-      }
-      const segments = batch.segments.map(({ offsetBytes, lengthBytes, pageBytes }) => ({
-        ...{ offsetBytes, lengthBytes, pageBytes },
-      }));
-      const task = { kind: 'compare', buffer: batch.buffer, segments, known: notes } as const;
-      return { known, result: await this.#parts.pool.run(task, [batch.buffer]) };
+      return { known, result: await compareBatch(batch, known, this.#parts.pool) };
     });
     comparing.catch(() => undefined);
     this.#tail = this.#tail.then(async () => {
@@ -267,40 +305,49 @@ export class BackupWriter implements RepositoryWriter {
     });
   }
 
-  #settle(
-    batch: Batch<OpenFile>,
-    compared: { readonly fates: Uint8Array; readonly digests: Uint8Array },
-    known: KnownParts,
-  ): void {
-    const takenOver = this.#takeOver(batch, compared.fates);
-    let page = 0;
+  #settle(batch: Batch<OpenFile>, compared: ComparedBatch, known: KnownParts<OpenFile>): void {
+    const frame = this.#frames.takeOver(batch, compared.fates);
+    let firstPage = 0;
     for (const segment of batch.segments) {
-      const { file, pageBytes } = segment;
-      const end = segment.offsetBytes + segment.lengthBytes;
+      const { file } = segment;
       file.draft ??= beginPart(segment, known.get(segment) ?? null);
-      for (let at = segment.offsetBytes; at < end; at += pageBytes, page++) {
-        const fate = compared.fates[page];
-        if (fate === pageFates.hole) file.draft.addHole();
-        else if (fate === pageFates.same) file.draft.addSame();
-        else {
-          const length = Math.min(pageBytes, end - at);
-          const place = takenOver
-            ? { ...this.#packs.next, offsetBytes: at }
-            : this.#keepPage(new Uint8Array(batch.buffer, at, length));
-          file.draft.addFresh(place, compared.digests, page * digestBytes);
-          this.#newBytes += length;
-        }
+      if (segment.kind === 'kept') file.draft.keep(countPages(segment));
+      else {
+        this.#settlePages(batch, { ...segment, draft: file.draft }, { compared, firstPage, frame });
+        firstPage += countPages(segment);
       }
       if (segment.last || file.draft.pageCount === partPagesMax) this.#endPart(segment);
     }
-    if (takenOver) this.#packs.add(batch.buffer, batch.lengthBytes);
+    if (frame) this.#packs.add(batch.buffer, batch.lengthBytes);
     else this.#shelf.giveBack(batch.buffer);
     if (this.#checkpoints.isDue(this.#newBytes)) this.#beginCheckpoint();
   }
 
+  #settlePages(
+    { buffer }: Batch<OpenFile>,
+    { draft, pageBytes, offsetBytes, lengthBytes }: Segment & { readonly draft: PartDraft },
+    { compared, firstPage, frame }: Settling,
+  ): void {
+    const end = offsetBytes + lengthBytes;
+    let page = firstPage;
+    for (let at = offsetBytes; at < end; at += pageBytes, page++) {
+      const fate = compared.fates[page];
+      if (fate === pageFates.hole) draft.addHole();
+      else if (fate === pageFates.same) draft.addSame();
+      else {
+        const length = Math.min(pageBytes, end - at);
+        const place = frame
+          ? { ...frame, offsetBytes: at }
+          : this.#frames.add(new Uint8Array(buffer, at, length));
+        draft.addFresh(place, compared.digests, page * digestBytes);
+        this.#newBytes += length;
+      }
+    }
+  }
+
   /** What was settled by now is published first, which closes pack and map object. */
   #beginCheckpoint(): void {
-    this.#sealFrame();
+    this.#frames.seal();
     this.#packs.end();
     const stored = Promise.all([this.#packs.settled(), this.#maps.end()]).then(() => {
       this.#gate.throwIfFailed();
@@ -308,31 +355,8 @@ export class BackupWriter implements RepositoryWriter {
       const sizesOf = createSizes(own, this.#parts.priors.objects());
       return { sizesOf, own: new Set(own.map(({ name }) => name)) };
     });
-    const packNames = [...this.#packIndex.keys()];
-    const mapNames = [...this.#mapIndex.keys()];
+    const { packNames, mapNames } = this.#lists;
     this.#checkpoints.begin({ packNames, mapNames, storedBytes: this.#newBytes }, stored);
-  }
-
-  /** A large batch in which every page is fresh becomes a frame as it stands, without a copy. */
-  #takeOver(batch: Batch<OpenFile>, fates: Uint8Array): boolean {
-    const large = batch.lengthBytes >= frameRawBytesMax / 2;
-    if (!large || !fates.every((fate) => fate === pageFates.fresh)) return false;
-    this.#sealFrame();
-    return true;
-  }
-
-  #keepPage(page: Uint8Array): { packName: string; frame: number; offsetBytes: number } {
-    if (this.#frame && this.#frame.used + page.byteLength > frameRawBytesMax) this.#sealFrame();
-    this.#frame ??= { buffer: this.#shelf.take(), used: 0 };
-    const offsetBytes = this.#frame.used;
-    new Uint8Array(this.#frame.buffer).set(page, offsetBytes);
-    this.#frame.used += page.byteLength;
-    return { ...this.#packs.next, offsetBytes };
-  }
-
-  #sealFrame(): void {
-    if (this.#frame) this.#packs.add(this.#frame.buffer, this.#frame.used);
-    this.#frame = null;
   }
 
   #endPart({ file, firstPage }: Segment): void {
@@ -346,24 +370,11 @@ export class BackupWriter implements RepositoryWriter {
     const part = unchanged ?? draft.build();
     this.#live.add(part, page, size - index * partPagesMax * page);
     if (unchanged && prior) {
-      file.entry.parts.push(this.#sharePart(prior));
+      file.entry.parts.push(this.#lists.share(prior));
       return;
     }
-    const { name, frame } = this.#maps.add(part);
-    const packs = part.packs.map((pack) => indexOf(this.#packIndex, pack));
-    file.entry.parts.push({ map: indexOf(this.#mapIndex, name), frame, packs });
+    file.entry.parts.push(this.#lists.refer(this.#maps.add(part), part.packs));
     this.#checkpoints.noteStored(file.entry);
-  }
-
-  #sharePart({ reference, header }: PriorPart): PartReference {
-    const map = header.maps[reference.map];
-    assert(map, 'the previous manifest has no such map object');
-    const packs = reference.packs.map((pack) => {
-      const object = header.packs[pack];
-      assert(object, 'the previous manifest has no such pack');
-      return indexOf(this.#packIndex, object.name);
-    });
-    return { map: indexOf(this.#mapIndex, map.name), frame: reference.frame, packs };
   }
 }
 
@@ -371,11 +382,4 @@ function beginPart({ file, firstPage }: Segment, prior: PriorMapPart | null): Pa
   const { size, page } = file.entry;
   const pagesLeft = Math.ceil(size / page) - firstPage;
   return new PartDraft(prior, page, Math.min(partPagesMax, pagesLeft));
-}
-
-function indexOf(index: Map<string, number>, name: string): number {
-  const known = index.get(name);
-  if (known !== undefined) return known;
-  index.set(name, index.size);
-  return index.size - 1;
 }

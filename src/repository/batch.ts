@@ -1,12 +1,15 @@
 // Cuts the pushed bytes of files into batches for the page threads: up to 1 MiB of whole pages of
 // one or several files, side by side. The one copy of the hot path happens here: from the socket's
-// buffer into the batch.
+// buffer into the batch. Pages that are kept from the previous backup take part in the order, and
+// have no bytes.
 import { assert } from '../model/assert.ts';
 import type { BufferShelf } from './flow-gate.ts';
 import { frameRawBytesMax, partPagesMax } from './format.ts';
 import type { BatchSegment } from './pages.ts';
 
 export type FileSegment<File> = BatchSegment & {
+  /** The bytes of what is kept are not in the batch: its offset means nothing. */
+  readonly kind: 'written' | 'kept';
   readonly file: File;
   readonly firstPage: number;
   /** No more pages of this file follow. */
@@ -19,6 +22,9 @@ export type Batch<File> = {
   readonly segments: readonly FileSegment<File>[];
 };
 
+/** A bound for what kept pages need until they are settled: the maps of some 64 MiB of file. */
+const keptPagesMax = partPagesMax;
+
 type Growing<File> = { -readonly [Key in keyof FileSegment<File>]: FileSegment<File>[Key] };
 
 export class Batcher<File> {
@@ -26,6 +32,7 @@ export class Batcher<File> {
   readonly #emit: (batch: Batch<File>) => void;
   #bytes: Uint8Array<ArrayBuffer>;
   #used = 0;
+  #keptPages = 0;
   #segments: Growing<File>[] = [];
   #file: { readonly file: File; readonly pageBytes: number; readonly sizeBytes: number } | null =
     null;
@@ -65,6 +72,33 @@ export class Batcher<File> {
     }
   }
 
+  /** Of the file that is open, written and kept. */
+  get doneBytes(): number {
+    return this.#fileBytes;
+  }
+
+  /** Whole pages, or up to the end of the file. */
+  keep(sizeBytes: number): void {
+    assert(this.#file, 'bytes belong to no file');
+    const { file, pageBytes, sizeBytes: fileBytes } = this.#file;
+    const end = this.#fileBytes + sizeBytes;
+    assert(end <= fileBytes, 'a file has more bytes than announced');
+    const isWhole = (at: number): boolean => at % pageBytes === 0 || at === fileBytes;
+    assert(isWhole(this.#fileBytes) && isWhole(end), 'a page is kept in part');
+    this.#endSegment();
+    while (this.#fileBytes < end) {
+      const firstPage = this.#fileBytes / pageBytes;
+      const pagesToBorder = partPagesMax - (firstPage % partPagesMax);
+      const lengthBytes = Math.min(end - this.#fileBytes, pagesToBorder * pageBytes);
+      this.#fileBytes += lengthBytes;
+      const last = this.#fileBytes === fileBytes;
+      const rest = { kind: 'kept', offsetBytes: 0, last } as const;
+      this.#segments.push({ file, firstPage, lengthBytes, pageBytes, ...rest });
+      this.#keptPages += Math.ceil(lengthBytes / pageBytes);
+      if (this.#keptPages >= keptPagesMax) this.flush();
+    }
+  }
+
   endFile(): void {
     assert(this.#file, 'no file to end');
     assert(this.#fileBytes === this.#file.sizeBytes, 'a file has fewer bytes than announced');
@@ -73,11 +107,12 @@ export class Batcher<File> {
 
   /** Hands out what is left. */
   flush(): void {
-    if (this.#used === 0) return;
+    if (this.#segments.length === 0) return;
     const buffer = this.#bytes.buffer;
     this.#emit({ buffer, lengthBytes: this.#used, segments: this.#segments });
     this.#bytes = new Uint8Array(this.#shelf.take());
     this.#used = 0;
+    this.#keptPages = 0;
     this.#segments = [];
   }
 
@@ -95,14 +130,16 @@ export class Batcher<File> {
     const fits = leftInFile <= room ? leftInFile : wholePages;
     this.#segmentLimit = Math.min(fits, leftInFile, pagesToBorder * pageBytes);
     const offsetBytes = this.#used;
-    const segment = { file, firstPage, offsetBytes, lengthBytes: 0, pageBytes, last: false };
+    const segment: Growing<File> = {
+      ...{ kind: 'written', file, firstPage, offsetBytes, lengthBytes: 0, pageBytes, last: false },
+    };
     this.#segments.push(segment);
     this.#segment = segment;
     return segment;
   }
 
   #endSegment(): void {
-    assert(this.#segment && this.#file, 'no segment to end');
+    if (!this.#segment || !this.#file) return;
     this.#segment.last = this.#fileBytes === this.#file.sizeBytes;
     this.#segment = null;
     if (this.#used === frameRawBytesMax) this.flush();

@@ -27,6 +27,12 @@ export type CheckCounts = {
   mapBytes: number;
   mapParts: number;
   keys: number;
+  logStreams: number;
+  logIntervals: number;
+  /** Pieces of log files, but for those that were replaced. */
+  logPieces: number;
+  logBytes: number;
+  logPiecesRead: number;
   /** Packs whose frames were all read, and the sealed bytes of these. */
   packsRead: number;
   bytesRead: number;
@@ -51,6 +57,7 @@ export type CheckReport = {
 export const findingsMax = 500;
 export const foreignMax = 50;
 const backupsMax = 100;
+const standsAlone = /^keys\/|^instances\/[^/]+\/log\//;
 /** With so many objects that the storage does not give out there is nothing left to check. */
 const unreadableMax = 20;
 
@@ -58,6 +65,7 @@ export function emptyCounts(): CheckCounts {
   return {
     ...{ instances: 0, backups: 0, goneBackups: 0, packs: 0, packBytes: 0, maps: 0, mapBytes: 0 },
     ...{ mapParts: 0, keys: 0, packsRead: 0, bytesRead: 0, framesRead: 0, pagesCompared: 0 },
+    ...{ logStreams: 0, logIntervals: 0, logPieces: 0, logBytes: 0, logPiecesRead: 0 },
     ...{ unneeded: 0, unneededBytes: 0 },
   };
 }
@@ -117,12 +125,12 @@ export class FindingBook {
 
   /**
    * The findings, with the backups that still exist. What only deleted backups needed is no
-   * finding; a key is one for itself.
+   * finding; a key, or archived log, is one for itself.
    */
   list(existing: ReadonlySet<BackupId>): readonly CheckFinding[] {
     return [...this.#noted.values()].flatMap(({ backups, ...finding }) => {
       const backupIds = [...backups].filter((id) => existing.has(id)).sort();
-      const stands = backupIds.length > 0 || finding.object.startsWith('keys/');
+      const stands = backupIds.length > 0 || standsAlone.test(finding.object);
       const moreBackups = Math.max(0, backupIds.length - backupsMax);
       return stands ? [{ ...finding, backupIds: backupIds.slice(0, backupsMax), moreBackups }] : [];
     });

@@ -4,11 +4,14 @@ import type { BackupId, InstanceId } from '../model/ids.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import type { ObjectInfo, Storage } from '../storage/storage.ts';
 import { checkData, PackIndex, samplePacks } from './check-data.ts';
+import { checkLog } from './check-log.ts';
 import type { CheckCounts, CheckReport } from './check-report.ts';
 import { emptyCounts, FindingBook, foreignMax } from './check-report.ts';
 import { StructureCheck, sortListing } from './check-structure.ts';
 import { instanceFolder, keyObject, manifestObject } from './format.ts';
+import { listWraps } from './key-wrap.ts';
 import { KeyRing } from './keys.ts';
+import { parseLogObject } from './log-names.ts';
 import { readManifestHeader } from './read-manifest.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
@@ -39,7 +42,7 @@ type Parts = Omit<CheckOptions, 'instanceIds'> & {
 };
 
 const prunable = /^instances\/[^/]+\/backups\/[^/]+\/(?:packs|maps|checkpoints)\/./;
-const known = /^instances\/[^/]+\/(?:backups\/[^/]+\/manifest$|log\/.)/;
+const manifest = /^instances\/[^/]+\/backups\/[^/]+\/manifest$/;
 
 /** @throws storage-unavailable when listings fail, or too many objects cannot be read; cancelled */
 export async function checkRepository(parts: Parts): Promise<CheckReport> {
@@ -58,6 +61,10 @@ export async function checkRepository(parts: Parts): Promise<CheckReport> {
     const before = findings.calls;
     for (const id of sortListing(listing).backupIds) storedIds.add(id);
     const structure = await checkInstance(scene, listing);
+    for (const id of await checkLogOf(scene, listing)) {
+      storedIds.add(id);
+      existing.add(id);
+    }
     foreign.push(...listForeign(listing).slice(0, foreignMax - foreign.length));
     if (findings.calls === before) countUnneeded(listing, structure, counts);
     else for (const id of await attribute(scene)) existing.add(id);
@@ -88,12 +95,8 @@ async function checkKeys({
   signal,
 }: Omit<Scene, 'instanceId'>): Promise<void> {
   const isWanted = (id: string): boolean => instanceIds.some((one) => id.startsWith(`${one}.`));
-  const ids: string[] = [];
-  for await (const { name } of storage.list('keys/', signal)) {
-    const id = /^keys\/(.+)\.json$/.exec(name)?.[1];
-    if (id !== undefined && isWanted(id)) ids.push(id);
-  }
-  for (const id of ids) {
+  for (const id of (await listWraps(storage, 'keys/', signal)).keys()) {
+    if (!isWanted(id)) continue;
     counts.keys++;
     await keys.get(id, signal).catch((error: unknown) => findings.note(error, keyObject(id), null));
   }
@@ -123,10 +126,20 @@ async function checkInstance(
   return structure;
 }
 
+async function checkLogOf(
+  scene: Scene,
+  listing: readonly ObjectInfo[],
+): Promise<readonly BackupId[]> {
+  const onProgress = ({ doneBytes }: { readonly doneBytes: number }): void =>
+    scene.onProgress({ phase: 'data', doneBytes, totalBytes: null });
+  return await checkLog({ ...scene, onProgress }, listing);
+}
+
 function listForeign(listing: readonly ObjectInfo[]): readonly string[] {
   return listing
+    .filter((info) => !parseLogObject(info))
     .map(({ name }) => name)
-    .filter((name) => !prunable.test(name) && !known.test(name));
+    .filter((name) => !prunable.test(name) && !manifest.test(name));
 }
 
 function countUnneeded(

@@ -5,6 +5,7 @@ import type { MasterKey } from '../platform/master-key.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { CopyComparison, CopyGap } from './copy-door.ts';
 import { objectsOf, readWholeManifest } from './copy-instance.ts';
+import { compareLog } from './copy-log-upkeep.ts';
 import type { CopyRules, DatedBackup } from './copy-plan.ts';
 import { planCopies } from './copy-plan.ts';
 import type { CopyIdentity } from './copy-target.ts';
@@ -57,7 +58,8 @@ export async function compareInstance(
   }
   const copies = [...sizes.keys()].flatMap((name) => manifestId(name) ?? []);
   const onlyInCopy = copies.filter((id) => !inSource.has(id));
-  return { backups, objects: checked.size, gaps, onlyInCopy };
+  const logGaps = await compareLog(parts);
+  return { backups, objects: checked.size, gaps, logGaps, onlyInCopy };
 }
 
 /** Null: the backup was deleted at the source meanwhile. */

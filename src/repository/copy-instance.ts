@@ -7,13 +7,14 @@ import { runBounded } from '../platform/bounded.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { CopyOptions, FailedCopy } from './copy-door.ts';
+import { copyWraps } from './copy-keys.ts';
 import type { CopyableObject } from './copy-object.ts';
 import { copyObject } from './copy-object.ts';
 import type { DatedBackup } from './copy-plan.ts';
 import { planCopies } from './copy-plan.ts';
 import type { CopyIdentity } from './copy-target.ts';
 import { assertCopy } from './copy-target.ts';
-import { damaged, instanceFolder, keyObject, manifestObject, manifestPattern } from './format.ts';
+import { damaged, instanceFolder, manifestObject, manifestPattern } from './format.ts';
 import { KeyRing } from './keys.ts';
 import type { ManifestHeader } from './manifest.ts';
 import { assertPresent, isPresent } from './object-presence.ts';
@@ -67,7 +68,6 @@ class Pass implements CopyPass {
   readonly #instanceId: InstanceId;
   readonly #options: CopyOptions;
   readonly #sourceKeys: KeyRing;
-  readonly #targetKeys: KeyRing;
   /** Sizes of what the copy has, by name. */
   readonly #targetSizes = new Map<string, number>();
   readonly #manifestSizes = new Map<BackupId, number>();
@@ -77,7 +77,6 @@ class Pass implements CopyPass {
     this.#instanceId = instanceId;
     this.#options = options;
     this.#sourceKeys = new KeyRing(parts.source, parts.masterKey);
-    this.#targetKeys = new KeyRing(parts.target, parts.masterKey);
   }
 
   get inSource(): ReadonlySet<BackupId> {
@@ -96,7 +95,8 @@ class Pass implements CopyPass {
       if (id) this.#manifestSizes.set(id as BackupId, sizeBytes);
     }
     const dated = await this.#readDates();
-    const keyNames = dated.length > 0 ? await this.#copyKeys() : [];
+    const prefix = `keys/${this.#instanceId}.` as const;
+    const keyNames = dated.length > 0 ? await copyWraps(this.#parts, prefix, signal) : [];
     for (const backupId of planCopies(dated, this.#options)) {
       await this.#attempt(backupId, () => this.#copyBackup(backupId, keyNames));
     }
@@ -111,22 +111,6 @@ class Pass implements CopyPass {
       });
     }
     return dated;
-  }
-
-  async #copyKeys(): Promise<readonly string[]> {
-    const { source, target } = this.#parts;
-    const { signal } = this.#options;
-    const names: string[] = [];
-    const prefix = `keys/${this.#instanceId}.`;
-    for await (const { name } of source.list(prefix, signal)) names.push(name);
-    for (const name of names) {
-      const keyId = name.slice('keys/'.length, -'.json'.length);
-      if (keyObject(keyId) !== name) continue;
-      const key = await this.#sourceKeys.get(keyId, signal);
-      await target.createExclusive(name, await source.read(name, null, signal), signal);
-      await this.#targetKeys.assertStored(key, signal);
-    }
-    return names;
   }
 
   async #copyBackup(backupId: BackupId, keyNames: readonly string[]): Promise<void> {

@@ -4,6 +4,7 @@
 import { isErrorKind } from '../model/errors.ts';
 import { MiB } from '../model/units.ts';
 import type { ObjectWriter, Storage } from '../storage/storage.ts';
+import type { ObjectKind } from './format.ts';
 import { damaged, decodeHeader, footerFrame, trailerBytes } from './format.ts';
 import type { KeyRing } from './keys.ts';
 import { statIfPresent } from './object-presence.ts';
@@ -23,7 +24,7 @@ export type CopyObjectParts = {
 
 export type CopyableObject = {
   readonly name: string;
-  readonly kind: 'pack' | 'maps';
+  readonly kind: ObjectKind;
   readonly size: number;
 };
 

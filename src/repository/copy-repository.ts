@@ -12,12 +12,17 @@ import { compareInstance } from './copy-compare.ts';
 import type { CopyOptions, CopyReport, RepositoryCopy } from './copy-door.ts';
 import type { CopyPass } from './copy-instance.ts';
 import { copyPass } from './copy-instance.ts';
+import { copyMasterKeys } from './copy-keys.ts';
 import { createCopyLister } from './copy-list.ts';
+import { copyLog, readLogBegins } from './copy-log.ts';
+import { removeCopiedLog } from './copy-log-upkeep.ts';
 import type { DatedBackup } from './copy-plan.ts';
 import { planRemovals } from './copy-plan.ts';
 import type { CopyIdentity, CopyMemory } from './copy-target.ts';
-import { ensureCopy } from './copy-target.ts';
+import { assertCopy, ensureCopy } from './copy-target.ts';
+import { extendLocks } from './extend-locks.ts';
 import { KeyRing } from './keys.ts';
+import { assertOpens } from './master-key-ids.ts';
 import { openRepository, readMarker } from './open-repository.ts';
 import { copyOwnerOf } from './ownership.ts';
 import { readBackups } from './read-backups.ts';
@@ -51,10 +56,8 @@ export async function identifyRepository(
       hint: 'check CAIRN_STORAGE, or name the source with --from',
     });
   }
-  if (marker.masterKeyId === masterKey.id) return marker;
-  throw new CairnError('invalid', `${source.location} is sealed with another master key`, {
-    hint: `it needs key ${marker.masterKeyId}, this one is ${masterKey.id}`,
-  });
+  await assertOpens(masterKey, source, { firstId: marker.masterKeyId, signal });
+  return marker;
 }
 
 /** @throws conflict when both are the same place; the target is first looked at when it is used */
@@ -68,10 +71,21 @@ export function openCopy(options: OpenCopyOptions): RepositoryCopy {
   return {
     location: target.location,
     listInstances: (signal) => listInstances([source, target], signal),
-    copyInstance: (instanceId, request) => copyInstance(options, instanceId, request),
+    copyInstance: async (instanceId, request) => {
+      const report = await copyInstance(options, instanceId, request);
+      const keys = new KeyRing(target, options.masterKey);
+      const { signal } = request;
+      const of = { storage: target, keys, instanceId, expected: [], signal };
+      return { ...report, locks: await extendLocks(of) };
+    },
     compareInstance: (instanceId, rules, signal) =>
       compareInstance({ ...options, instanceId, signal }, rules),
     listCopies: createCopyLister(options),
+    copyMasterKeys: async (signal) => {
+      if (!(await options.memory.isKnown()) && !(await readMarker(target, signal))) return;
+      await assertCopy(target, options.identity, signal);
+      await copyMasterKeys(options, signal);
+    },
   };
 }
 
@@ -79,17 +93,31 @@ async function copyInstance(
   parts: OpenCopyOptions,
   instanceId: InstanceId,
   options: CopyOptions,
-): Promise<CopyReport> {
+): Promise<Omit<CopyReport, 'locks'>> {
   const { identity, memory, clock } = parts;
   const mayBeMade = !(await memory.isKnown());
   const { signal } = options;
   await ensureCopy(parts.target, { ...identity, mayBeMade, now: clock.now(), signal });
   await memory.remember();
+  await copyMasterKeys(parts, signal);
+  const backups = await copyBackups(parts, instanceId, options);
+  const log = await copyLog(parts, instanceId, options);
+  const objects = backups.objects + log.objects;
+  return { ...backups, failedLog: log.failed, objects, bytes: backups.bytes + log.bytes };
+}
+
+async function copyBackups(
+  parts: OpenCopyOptions,
+  instanceId: InstanceId,
+  options: CopyOptions,
+): Promise<Omit<CopyReport, 'locks' | 'failedLog'>> {
+  const { signal } = options;
   const pass = await copyPass(parts, instanceId, options);
   if (!options.removeOlder && !options.removeGone) return toReport(pass, []);
   await using copy = await openTarget(parts, signal);
   const removed = await removeBackups(parts, { copy, instanceId, pass }, options);
   const leftovers = await removeLeftovers(parts, { copy, instanceId, pass }, options);
+  await removeLog(parts, { copy, instanceId, pass }, options);
   if (removed.length + leftovers === 0) return toReport(pass, []);
   return toReport(await copyPass(parts, instanceId, options), removed, pass);
 }
@@ -146,12 +174,24 @@ async function removeLeftovers(
   return (await copy.removeUnneeded(instanceId, unneeded, options)).removed.length;
 }
 
+/** Log from before the oldest backup of the copy; nothing when a manifest could not be read. */
+async function removeLog(
+  { target, masterKey }: OpenCopyOptions,
+  { copy, instanceId, pass }: Removal,
+  { assertLease, signal }: CopyOptions,
+): Promise<void> {
+  if (pass.failed.length > 0) return;
+  const parts = { storage: target, keys: new KeyRing(target, masterKey), instanceId };
+  const begins = await readLogBegins(parts, signal);
+  await removeCopiedLog(copy, { instanceId, begins }, { assertLease, signal });
+}
+
 /** `before`: the pass that came first, when there were two. */
 function toReport(
   pass: CopyPass,
   removed: readonly BackupId[],
   before: CopyPass | null = null,
-): CopyReport {
+): Omit<CopyReport, 'locks' | 'failedLog'> {
   const copied = [...(before?.copied ?? []), ...pass.copied];
   const known = new Set(pass.failed.map(({ backupId }) => backupId));
   const failed = (before?.failed ?? []).filter(({ backupId }) => !known.has(backupId));

@@ -1,10 +1,11 @@
 // What makes a folder or bucket the copy of a repository: a marker with the same repository id and
-// master key, whose owner is no catalog. So every reader takes it for the repository, and no
+// first master key, whose owner is no catalog. So every reader takes it for the repository, and no
 // service writes to it: it belongs to another. A takeover (`ownership.ts`) promotes it; from then
 // on nobody copies into it.
 import { CairnError } from '../model/errors.ts';
 import type { Storage } from '../storage/storage.ts';
 import { repositoryObject } from './format.ts';
+import { masterKeysFolder } from './master-key-ids.ts';
 import type { Marker } from './open-repository.ts';
 import { readMarker } from './open-repository.ts';
 import { copyOwnerOf } from './ownership.ts';
@@ -79,7 +80,7 @@ export async function assertCopy(
 }
 
 async function assertEmpty(target: Storage, signal: AbortSignal): Promise<void> {
-  for (const prefix of ['instances/', 'keys/', 'owners/']) {
+  for (const prefix of ['instances/', 'keys/', 'owners/', masterKeysFolder]) {
     for await (const { name } of target.list(prefix, signal)) {
       const text = `${target.location} holds ${name}, but no ${repositoryObject}`;
       throw new CairnError('conflict', text, {

@@ -67,13 +67,14 @@ export function* planWindows<Target>(
 }
 
 /**
- * Adds what the unit needs to the work per frame. Answers false when part and file do not fit
- * together.
+ * Adds what the unit needs to the work per frame: all of its pages, or those that are marked with 1
+ * in `wanted`. Answers false when part and file do not fit together.
  */
 export function addFrameWork<Target>(
   unit: Unit<Target>,
   part: MapPart,
   into: Map<string, FrameWork<Target>>,
+  wanted: Uint8Array | null = null,
 ): boolean {
   const { file, partIndex, target } = unit;
   const firstPage = partIndex * partPagesMax;
@@ -83,21 +84,36 @@ export function addFrameWork<Target>(
     if (extent.kind === 'pages') {
       const packName = part.packs[extent.pack] ?? '';
       const key = `${packName}#${extent.frame}`;
-      const work = into.get(key) ?? { packName, frame: extent.frame, writes: [] };
-      into.set(key, work);
-      const positionBytes = (firstPage + page) * file.page;
-      work.writes.push({
-        target,
-        positionBytes,
-        offsetBytes: extent.offsetBytes,
-        lengthBytes: Math.min(extent.pageCount * file.page, file.size - positionBytes),
-        pageBytes: file.page,
-        digests: part.digests.slice(page * digestBytes, (page + extent.pageCount) * digestBytes),
-      });
+      for (const run of wantedRuns({ from: page, to: page + extent.pageCount }, wanted)) {
+        const work = into.get(key) ?? { packName, frame: extent.frame, writes: [] };
+        into.set(key, work);
+        const positionBytes = (firstPage + run.from) * file.page;
+        work.writes.push({
+          target,
+          positionBytes,
+          offsetBytes: extent.offsetBytes + (run.from - page) * file.page,
+          lengthBytes: Math.min((run.to - run.from) * file.page, file.size - positionBytes),
+          pageBytes: file.page,
+          digests: part.digests.slice(run.from * digestBytes, run.to * digestBytes),
+        });
+      }
     }
     page += extent.pageCount;
   }
   return true;
+}
+
+type PageRun = { readonly from: number; readonly to: number };
+
+/** The stretches of a run that are marked; all of it where nothing is. */
+function* wantedRuns(run: PageRun, wanted: Uint8Array | null): Generator<PageRun> {
+  if (!wanted) return yield run;
+  let from = run.from;
+  for (let page = run.from; page <= run.to; page++) {
+    if (page < run.to && wanted[page] === 1) continue;
+    if (page > from) yield { from, to: page };
+    from = page + 1;
+  }
 }
 
 /**

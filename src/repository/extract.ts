@@ -1,6 +1,8 @@
 // Writes files out of a backup. A window of file parts is planned at once, so that a frame is read
 // and unsealed once for all the pages that the window takes from it; threads write the pages
-// straight into the files.
+// straight into the files. Over files that exist, the pages that are there are compared first, and
+// only those that differ are read and written.
+import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -9,8 +11,15 @@ import { MiB } from '../model/units.ts';
 import { runBounded } from '../platform/bounded.ts';
 import { syncFolder } from '../platform/sync-folder.ts';
 import type { FrameWork, Unit } from './extract-plan.ts';
-import { addFrameWork, alternateTargets, interleave, planWindows } from './extract-plan.ts';
-import { damaged } from './format.ts';
+import {
+  addFrameWork,
+  alternateTargets,
+  interleave,
+  planWindows,
+  unitBytes,
+} from './extract-plan.ts';
+import type { MapPart } from './file-map.ts';
+import { damaged, partPagesMax } from './format.ts';
 import type { FileEntry, Manifest } from './manifest.ts';
 import type { MapStore } from './map-store.ts';
 import type { PackStore } from './pack-store.ts';
@@ -27,11 +36,19 @@ export type ExtractParts = {
   readonly maps: MapStore;
   readonly packs: PackStore;
   readonly pool: ThreadPool;
+  /** `differences`: files may exist, and get the pages that they lack. */
+  readonly write: 'new-files' | 'differences';
   readonly onProgress: (doneBytes: number) => void;
   readonly signal: AbortSignal;
 };
 
-type Target = { readonly file: FileEntry; readonly handle: FileHandle; partsLeft: number };
+type Target = {
+  readonly file: FileEntry;
+  readonly handle: FileHandle;
+  /** It was there, with bytes of its own. */
+  readonly isOld: boolean;
+  partsLeft: number;
+};
 
 /** @throws repository-damaged naming the object; storage-full; invalid when a target exists */
 export async function extractFiles(
@@ -46,7 +63,7 @@ export async function extractFiles(
     // Files are opened window by window: their number is bounded by the units of two windows, since
     // one goes to the disk while the next is written.
     for (const window of planWindows(waiting, windowLimits)) {
-      const units = await openTargets(window, opened);
+      const units = await openTargets(window, opened, parts.write);
       await writeWindow(units, parts, progress);
       await closing;
       closing = closeFinished(units, opened);
@@ -79,12 +96,15 @@ function* unitsOf(
 async function openTargets(
   window: readonly Unit<Place>[],
   opened: Set<Target>,
+  write: ExtractParts['write'],
 ): Promise<Unit<Target>[]> {
   const units: Unit<Target>[] = [];
   for (const { file, partIndex, target: place } of window) {
     if (!place.target) {
-      const handle = await openTarget(place.targetPath, file.size);
-      place.target = { file, handle, partsLeft: Math.max(1, file.parts.length) };
+      const old = write === 'differences' ? await openOld(place.targetPath, file.size) : null;
+      const handle = old ?? (await openTarget(place.targetPath, file.size));
+      const partsLeft = Math.max(1, file.parts.length);
+      place.target = { file, handle, isOld: old !== null, partsLeft };
       opened.add(place.target);
     }
     units.push({ file, partIndex, target: place.target });
@@ -99,13 +119,30 @@ async function openTarget(path: string, sizeBytes: number): Promise<FileHandle> 
       cause,
     });
   });
+  return await withSize(handle, sizeBytes);
+}
+
+/** Null: it is not there. A link is not followed: it could lead out of the folder. */
+async function openOld(path: string, sizeBytes: number): Promise<FileHandle | null> {
+  const flags = constants.O_RDWR | constants.O_NOFOLLOW;
+  const handle = await open(path, flags).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return null;
+    throw new CairnError('invalid', `cannot write to ${path}: ${cause.message}`, {
+      hint: 'restore over a folder of plain files that Cairn may write to',
+      cause,
+    });
+  });
+  return handle && (await withSize(handle, sizeBytes));
+}
+
+async function withSize(handle: FileHandle, sizeBytes: number): Promise<FileHandle> {
   try {
     await handle.truncate(sizeBytes);
+    return handle;
   } catch (error) {
     await handle.close();
     throw error;
   }
-  return handle;
 }
 
 async function writeWindow(
@@ -120,7 +157,9 @@ async function writeWindow(
     const reference = unit.file.parts[unit.partIndex];
     if (!reference) throw damaged('manifest', `${unit.file.path} has no file map`);
     const part = await maps.read(manifest.header, reference, signal);
-    if (!addFrameWork(unit, part, work)) {
+    const wanted = unit.target.isOld ? await findWanted(unit, part, parts) : null;
+    if (wanted) countKept(unit, wanted, progress);
+    if (!addFrameWork(unit, part, work, wanted)) {
       const name = manifest.header.maps[reference.map]?.name ?? 'manifest';
       throw damaged(name, `the file map does not fit ${unit.file.path}`);
     }
@@ -131,6 +170,30 @@ async function writeWindow(
     for (const { lengthBytes } of frame.writes) progress.doneBytes += lengthBytes;
     parts.onProgress(progress.doneBytes);
   });
+}
+
+/** Which pages of the part the file lacks. */
+async function findWanted(
+  unit: Unit<Target>,
+  { digests, holes }: MapPart,
+  { pool }: ExtractParts,
+): Promise<Uint8Array> {
+  const { file, partIndex, target } = unit;
+  const task = {
+    kind: 'differ',
+    descriptor: target.handle.fd,
+    positionBytes: partIndex * partPagesMax * file.page,
+    lengthBytes: unitBytes(unit),
+    pageBytes: file.page,
+    ...{ digests, holes },
+  } as const;
+  return (await pool.run(task, [])).differs;
+}
+
+/** What need not be written is done. */
+function countKept(unit: Unit<Target>, wanted: Uint8Array, progress: { doneBytes: number }): void {
+  const writtenPages = wanted.reduce((sum, flag) => sum + flag, 0);
+  progress.doneBytes += Math.max(0, unitBytes(unit) - writtenPages * unit.file.page);
 }
 
 async function writeFrame(work: FrameWork<Target>, parts: ExtractParts): Promise<void> {

@@ -15,7 +15,10 @@ import { MiB } from '../model/units.ts';
 export const formatVersion = 1;
 export const headerMagic = Buffer.from('CAIRNOBJ');
 export const trailerMagic = Buffer.from('CAIRNEND');
-export const objectKinds = { pack: 1, maps: 2, manifest: 3, checkpoint: 4 } as const;
+export const objectKinds = {
+  ...{ pack: 1, maps: 2, manifest: 3, checkpoint: 4 },
+  ...{ log: 5, 'log-stream': 6, 'log-interval': 7 },
+} as const;
 export type ObjectKind = keyof typeof objectKinds;
 
 export const saltBytes = 16;
@@ -87,6 +90,7 @@ export function decodeHeader(bytes: Buffer, name: string): ObjectHeader {
 
 export function damaged(name: string, why: string, cause?: unknown): CairnError {
   return new CairnError('repository-damaged', `object ${name} is damaged: ${why}`, {
+    hint: 'docs/maintenance.md says how to put it back from a copy or an older version',
     details: { object: name },
     cause,
   });
@@ -102,8 +106,9 @@ export function unknownVersion(name: string, version: number): CairnError {
 
 export const repositoryObject = 'repository.json';
 
-export function keyObject(keyId: string): string {
-  return `keys/${keyId}.json`;
+/** Of a data key; with a master key's id, the wrap that a change to that key has added. */
+export function keyObject(keyId: string, masterKeyId?: string): string {
+  return masterKeyId === undefined ? `keys/${keyId}.json` : `keys/${keyId}.${masterKeyId}.json`;
 }
 
 export function instanceFolder(instanceId: InstanceId): string {

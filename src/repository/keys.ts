@@ -1,18 +1,25 @@
 // Data keys: one per instance, minted by atomic create-if-absent under a name that two racing
 // writers share, so that both end up with the same key (rule 16). Wrapped by the master key. A
 // rotation adds a generation; new objects are sealed with the newest, old ones stay as they are.
+// A change of the master key adds a wrap beside the first one (`change-master-key.ts`).
 import { randomBytes } from 'node:crypto';
-import { CairnError } from '../model/errors.ts';
+import { CairnError, isErrorKind } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import type { Storage } from '../storage/storage.ts';
 import { damaged, instanceFolder, keyObject } from './format.ts';
-import { readIfPresent } from './object-presence.ts';
+import type { KeyWrap } from './key-wrap.ts';
+import { composeWrap, dataKeyBytes, openWrap, parseKeyName, readWrap } from './key-wrap.ts';
+import { readMasterKeyIds } from './master-key-ids.ts';
 
-const dataKeyBytes = 32;
 const firstGeneration = 1;
 
-export type DataKey = { readonly id: string; readonly key: Buffer };
+export type DataKey = {
+  readonly id: string;
+  readonly key: Buffer;
+  /** The object that it was read from. */
+  readonly objectName: string;
+};
 
 export class KeyRing {
   readonly #storage: Storage;
@@ -30,7 +37,7 @@ export class KeyRing {
     if (newest > 0) return await this.get(`${instanceId}.${newest}`, signal);
     const id = `${instanceId}.${firstGeneration}`;
     await this.#assertNothingSealed(instanceId, id, signal);
-    return await this.#mint(instanceId, id, { now, signal });
+    return await this.#mint(id, { now, signal });
   }
 
   /**
@@ -40,35 +47,34 @@ export class KeyRing {
    */
   async rotate(instanceId: InstanceId, now: Date, signal: AbortSignal): Promise<DataKey> {
     const next = (await this.#newestGeneration(instanceId, signal)) + 1;
-    return await this.#mint(instanceId, `${instanceId}.${next}`, { now, signal });
+    return await this.#mint(`${instanceId}.${next}`, { now, signal });
   }
 
   /** 0: there is none. */
   async #newestGeneration(instanceId: InstanceId, signal: AbortSignal): Promise<number> {
-    const prefix = `keys/${instanceId}.`;
     let newest = 0;
-    for await (const { name } of this.#storage.list(prefix, signal)) {
-      const generation = /^(\d{1,9})\.json$/.exec(name.slice(prefix.length))?.[1];
-      newest = Math.max(newest, Number(generation ?? 0));
+    for await (const { name } of this.#storage.list(`keys/${instanceId}.`, signal)) {
+      const id = parseKeyName(name)?.keyId ?? '';
+      newest = Math.max(newest, Number(id.slice(instanceId.length + 1)));
     }
     return newest;
   }
 
   async #mint(
-    instanceId: InstanceId,
     id: string,
     { now, signal }: { readonly now: Date; readonly signal: AbortSignal },
   ): Promise<DataKey> {
-    const record = {
-      format: 1,
-      key_id: id,
-      instance_id: instanceId,
-      created_at: now.toISOString(),
-      master_key_id: this.#masterKey.id,
-      wrapped: this.#masterKey.wrap(randomBytes(dataKeyBytes), keyContext(id)).toString('base64'),
-    };
-    const bytes = Buffer.from(`${JSON.stringify(record, null, 2)}\n`);
-    await this.#storage.createExclusive(keyObject(id), bytes, signal);
+    const name = keyObject(id);
+    const bytes = composeWrap(id, randomBytes(dataKeyBytes), { masterKey: this.#masterKey, now });
+    const outcome = await this.#storage.createExclusive(name, bytes, signal);
+    // Nobody will have a retired key when what this one seals is to be read.
+    const ids = await readMasterKeyIds(this.#storage, this.#masterKey.id, signal);
+    if (!ids.all.includes(this.#masterKey.id)) {
+      if (outcome === 'created') await this.#storage.delete(name, signal);
+      throw new CairnError('conflict', `master key ${this.#masterKey.id} was retired`, {
+        hint: `start this process again with key ${ids.all.join(' or ')}`,
+      });
+    }
     // Read back whatever won: ours, or that of a writer that was faster.
     return await this.get(id, signal);
   }
@@ -80,7 +86,7 @@ export class KeyRing {
   async assertStored({ id, key }: DataKey, signal: AbortSignal): Promise<void> {
     const stored = await this.#read(id, signal);
     if (!stored) throw damaged(keyObject(id), 'it is missing, and nothing may be sealed with it');
-    if (!stored.equals(key)) throw damaged(keyObject(id), 'it holds another key than before');
+    if (!stored.key.equals(key)) throw damaged(keyObject(id), 'it holds another key than before');
   }
 
   /** A second key of the same name would make what the first one sealed unreadable for ever. */
@@ -108,45 +114,44 @@ export class KeyRing {
   }
 
   async #find(id: string, signal: AbortSignal): Promise<DataKey | null> {
-    const known = this.#keys.get(id);
-    if (known) return known;
-    const key = await this.#read(id, signal);
-    if (!key) return null;
-    const dataKey = { id, key };
-    this.#keys.set(id, dataKey);
-    return dataKey;
+    const known = this.#keys.get(id) ?? (await this.#read(id, signal));
+    if (known) this.#keys.set(id, known);
+    return known;
   }
 
-  #unwrap(wrapped: Buffer, id: string): Buffer {
-    try {
-      return this.#masterKey.unwrap(wrapped, keyContext(id));
-    } catch (cause) {
-      const why = `master key ${this.#masterKey.id} does not unwrap it`;
-      throw damaged(keyObject(id), why, cause);
+  /** From the first wrap, or from one that a change of the master key has put beside it. */
+  async #read(id: string, signal: AbortSignal): Promise<DataKey | null> {
+    const masterKey = this.#masterKey;
+    let problem: CairnError | null = null;
+    for (const name of [keyObject(id), keyObject(id, masterKey.id)]) {
+      try {
+        const wrap = await readWrap(this.#storage, name, signal);
+        if (!wrap) continue;
+        if (wrap.masterKeyId === masterKey.id) {
+          return { id, key: openWrap(wrap, id, masterKey), objectName: name };
+        }
+        problem ??= needsOther(wrap, masterKey);
+      } catch (error) {
+        if (!isErrorKind(error, 'repository-damaged')) throw error;
+        problem ??= error;
+      }
     }
-  }
-
-  async #read(id: string, signal: AbortSignal): Promise<Buffer | null> {
-    const name = keyObject(id);
-    const bytes = await readIfPresent(this.#storage, name, signal);
-    if (!bytes) return null;
-    const key = this.#unwrap(parseWrapped(bytes, name), id);
-    if (key.byteLength !== dataKeyBytes) throw damaged(name, 'the key has a wrong length');
-    return key;
+    if (problem) throw problem;
+    for await (const { name } of this.#storage.list(`keys/${id}.`, signal)) {
+      const masterKeyId = parseKeyName(name)?.masterKeyId;
+      if (masterKeyId) throw needsOther({ name, masterKeyId }, masterKey);
+    }
+    return null;
   }
 }
 
-function keyContext(id: string): string {
-  return `data key ${id}`;
-}
-
-function parseWrapped(bytes: Buffer, name: string): Buffer {
-  try {
-    const record: unknown = JSON.parse(bytes.toString('utf8'));
-    const wrapped = record && typeof record === 'object' && 'wrapped' in record && record.wrapped;
-    if (typeof wrapped === 'string') return Buffer.from(wrapped, 'base64');
-  } catch (cause) {
-    throw damaged(name, 'it is not JSON', cause);
-  }
-  throw damaged(name, 'it holds no wrapped key');
+function needsOther(
+  { name, masterKeyId }: Pick<KeyWrap, 'name' | 'masterKeyId'>,
+  { id }: MasterKey,
+): CairnError {
+  const text = `object ${name} needs master key ${masterKeyId}, this one is ${id}`;
+  return new CairnError('repository-damaged', text, {
+    hint: `a change of the master key has not wrapped it with ${id} yet: cairn key change does`,
+    details: { object: name },
+  });
 }

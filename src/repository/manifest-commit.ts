@@ -4,7 +4,7 @@ import { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import { formatLogPosition } from '../model/log-position.ts';
 import type { Storage } from '../storage/storage.ts';
-import { backupFolder, keyObject, manifestObject } from './format.ts';
+import { backupFolder, manifestObject } from './format.ts';
 import type { DataKey } from './keys.ts';
 import type { ManifestHeader, TableEntry } from './manifest.ts';
 import { encodeManifestHeader, encodeTable } from './manifest.ts';
@@ -65,7 +65,7 @@ export async function commitManifest(
   const bytes = encodeFrames(encoder, [encodeManifestHeader(header), ...frames]);
 
   // The key counts too: another process may have minted it a moment ago.
-  await storage.flush([...own.map((object) => object.name), keyObject(dataKey.id)], signal);
+  await storage.flush([...own.map((object) => object.name), dataKey.objectName], signal);
   await parts.assertReadable();
   await assertPresent(storage, [...packs, ...maps], signal);
   await facts.beforeCommit();

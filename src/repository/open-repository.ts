@@ -6,13 +6,16 @@ import type { Logger } from '../platform/logger.ts';
 import type { MasterKey } from '../platform/master-key.ts';
 import type { Random } from '../platform/random.ts';
 import type { Storage } from '../storage/storage.ts';
+import type { ReaderParts } from './backup-reader.ts';
 import { createReader, readManifest, toStoredBackup } from './backup-reader.ts';
 import { BackupWriter } from './backup-writer.ts';
+import { addMasterKey, retireMasterKey } from './change-master-key.ts';
 import { checkRepository } from './check.ts';
 import { readCheckpoints } from './checkpoint.ts';
 import type { CopyForwardLimits } from './copy-forward.ts';
 import { copyForwardLimits, planCopyForward } from './copy-forward.ts';
 import { deleteBackup } from './delete-backup.ts';
+import { extendLocks } from './extend-locks.ts';
 import type { ObjectSizes } from './format.ts';
 import {
   backupFolder,
@@ -23,8 +26,10 @@ import {
   repositoryObject,
 } from './format.ts';
 import { KeyRing } from './keys.ts';
+import { createRepositoryLog } from './log-archive.ts';
 import type { Manifest, StoredTable } from './manifest.ts';
 import { MapStore } from './map-store.ts';
+import { assertOpens, readMasterKeyIds } from './master-key-ids.ts';
 import { NeededObjects } from './needed-objects.ts';
 import { assertPresent, isPresent, readIfPresent } from './object-presence.ts';
 import type { Ownership } from './ownership.ts';
@@ -32,7 +37,7 @@ import { notOurs, readOwnership, takeOver } from './ownership.ts';
 import { PriorFiles } from './prior-files.ts';
 import { removeUnneeded, surveyInstance } from './prune.ts';
 import { readBackups } from './read-backups.ts';
-import type { Repository, StoredBackup, WriterOptions } from './repository.ts';
+import type { Repository, RepositoryReader, StoredBackup, WriterOptions } from './repository.ts';
 import { ThreadPool } from './thread-pool.ts';
 
 export type OpenOptions = {
@@ -66,6 +71,7 @@ const defaultLevel = 2;
 
 export type Marker = Ownership & {
   readonly repositoryId: string;
+  /** The first one; `master-key-ids.ts` tells which open the repository now. */
   readonly masterKeyId: string;
 };
 
@@ -80,11 +86,8 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   if (options.ownerId !== null && marker.owner !== options.ownerId) {
     throw notOurs(storage, marker.owner);
   }
-  if (marker.masterKeyId !== masterKey.id) {
-    throw new CairnError('invalid', `${storage.location} is sealed with another master key`, {
-      hint: `it needs key ${marker.masterKeyId}, this one is ${masterKey.id}`,
-    });
-  }
+  const { signal } = options;
+  await assertOpens(masterKey, storage, { firstId: marker.masterKeyId, signal });
   return createRepository(options, marker);
 }
 
@@ -121,19 +124,25 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
   return {
     id: marker.repositoryId,
     location: storage.location,
+    log: createRepositoryLog({
+      ...{ ...parts, assertMounted, guard, repositoryId: marker.repositoryId },
+      level: options.level ?? defaultLevel,
+    }),
     openWriter: async (writer) => {
       await assertMounted(writer.signal);
       const dataKey = await keys.ensure(writer.instanceId, writer.now, writer.signal);
-      const previous = await readPrevious(parts, writer);
+      const maps = new MapStore(storage, keys);
+      const previous = await readPrevious({ ...parts, maps }, writer);
       const attempts = await readAttempts(parts, writer);
       return new BackupWriter({
         ...writer,
         ...{ storage, dataKey, repositoryId: marker.repositoryId },
-        priors: new PriorFiles([...attempts.tables, ...(previous ? [previous] : [])]),
+        priors: new PriorFiles(attempts.tables, previous?.manifest ?? null),
+        previous: previous?.reader ?? null,
         hasLeftovers: attempts.hasLeftovers,
-        copyForward: previous ? planCopies(previous, options) : new Set(),
+        copyForward: previous ? planCopies(previous.manifest, options) : new Set(),
         pool: threads(),
-        maps: new MapStore(storage, keys),
+        maps,
         level: options.level ?? defaultLevel,
         objectSizes: { ...objectSizes, ...options.objectSizes },
         assertReadable: async () => {
@@ -177,6 +186,23 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
       const fresh = new KeyRing(storage, options.masterKey);
       await new NeededObjects({ storage, keys: fresh, instanceId }).read(signal);
       return { keyId: (await fresh.rotate(instanceId, now, signal)).id };
+    },
+    listMasterKeyIds: async (signal) =>
+      (await readMasterKeyIds(storage, marker.masterKeyId, signal)).all,
+    addMasterKey: async (change, when) => {
+      await assertMounted(when.signal);
+      return { dataKeys: await addMasterKey({ storage, marker }, change, when) };
+    },
+    retireMasterKey: async (retiredId, when) => {
+      await assertMounted(when.signal);
+      const { masterKey } = options;
+      const removed = await retireMasterKey({ storage, marker }, { masterKey, retiredId }, when);
+      return { removed };
+    },
+    locks: storage.lock ?? null,
+    extendLocks: async (instanceId, rest) => {
+      const fresh = new KeyRing(storage, options.masterKey);
+      return await extendLocks({ ...rest, storage, keys: fresh, instanceId });
     },
     hasBackup: async (instanceId, backupId, signal) =>
       await isPresent(storage, manifestObject(instanceId, backupId), signal),
@@ -277,17 +303,18 @@ async function assertSameRepository(
 
 /** A previous backup that cannot be used costs space, never the new backup (rule 32). */
 async function readPrevious(
-  parts: { readonly storage: Storage; readonly keys: KeyRing },
+  parts: ReaderParts,
   writer: WriterOptions,
-): Promise<Manifest | null> {
+): Promise<{ readonly manifest: Manifest; readonly reader: RepositoryReader } | null> {
   const { previousBackupId, instanceId, signal, log } = writer;
   if (!previousBackupId) return null;
   try {
     const name = manifestObject(instanceId, previousBackupId);
-    const { manifest } = await readManifest(parts, name, signal);
+    const { manifest, manifestBytes } = await readManifest(parts, name, signal);
     const { packs, maps } = manifest.header;
     await assertPresent(parts.storage, [...packs, ...maps], signal);
-    return manifest;
+    const stored = toStoredBackup(manifest.header, name, manifestBytes);
+    return { manifest, reader: createReader(parts, manifest, stored) };
   } catch (err) {
     if (!isErrorKind(err, 'not-found') && !isErrorKind(err, 'repository-damaged')) throw err;
     warnUnusable(log, previousBackupId, err);

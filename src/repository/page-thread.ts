@@ -3,8 +3,8 @@
 // survive the crossing.
 import { parentPort } from 'node:worker_threads';
 import { recordError } from '../model/errors.ts';
-import { comparePages, takePages, writePages } from './pages.ts';
-import { planLevel, sealFrame } from './seal.ts';
+import { comparePages, findDifferences, takePages, writePages } from './pages.ts';
+import { planLevel, sealFrame, unsealFrame } from './seal.ts';
 import type { ThreadReply, ThreadRequest } from './thread-pool.ts';
 
 /** Of the frame before: frames come in the order of the files, and neighbours are alike. */
@@ -34,9 +34,18 @@ function perform(request: ThreadRequest): { reply: ThreadReply; transfer: ArrayB
       const taken = takePages(Buffer.from(task.sealed), task, task.takes);
       return { reply: { id, result: { kind: task.kind, taken } }, transfer: [taken.buffer] };
     }
+    case 'differ': {
+      const result = { kind: task.kind, differs: findDifferences(task) };
+      return { reply: { id, result }, transfer: [] };
+    }
     case 'write': {
       writePages(Buffer.from(task.sealed), task, task.writes);
       return { reply: { id, result: { kind: task.kind } }, transfer: [] };
+    }
+    case 'unseal': {
+      // A copy where it is small: small buffers are cut out of one that they share.
+      const raw = new Uint8Array(unsealFrame(Buffer.from(task.sealed), task)).buffer;
+      return { reply: { id, result: { kind: task.kind, raw } }, transfer: [raw] };
     }
   }
 }

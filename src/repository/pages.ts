@@ -1,7 +1,7 @@
 // The page work that runs in threads: digest and compare pages, seal frames, unseal frames and
 // write their pages to files. Pure of pools and messages; `page-thread.ts` calls it.
 import { hash } from 'node:crypto';
-import { writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import { damaged, digestBytes } from './format.ts';
 import { unsealFrame } from './seal.ts';
 
@@ -92,6 +92,59 @@ export function writePages(sealed: Buffer, object: FramePlace, writes: readonly 
       done += writeSync(write.descriptor, raw, at, left, write.positionBytes + done);
     }
   }
+}
+
+/** A stretch of a file as it should be; it begins on a page boundary. */
+export type ExpectedPages = {
+  readonly descriptor: number;
+  readonly positionBytes: number;
+  readonly lengthBytes: number;
+  readonly pageBytes: number;
+  readonly digests: Uint8Array;
+  /** 1 for each page that is all zero. */
+  readonly holes: Uint8Array;
+};
+
+const compareBytes = 1024 * 1024;
+
+/**
+ * Reads what a file has and answers 1 for each page that must be written to make it as expected.
+ * Pages that should be zero and are not are written at once.
+ */
+export function findDifferences(expected: ExpectedPages): Uint8Array {
+  const { descriptor, positionBytes, lengthBytes, pageBytes, digests, holes } = expected;
+  const differs = new Uint8Array(holes.length);
+  const digest = Buffer.alloc(digestBytes);
+  const buffer = Buffer.alloc(Math.ceil(compareBytes / pageBytes) * pageBytes);
+  for (let done = 0; done < lengthBytes; done += buffer.byteLength) {
+    const wanted = Math.min(buffer.byteLength, lengthBytes - done);
+    const found = readFully(descriptor, buffer.subarray(0, wanted), positionBytes + done);
+    for (let at = 0; at < wanted; at += pageBytes) {
+      const index = (done + at) / pageBytes;
+      const page = buffer.subarray(at, Math.min(at + pageBytes, wanted));
+      const isThere = at + page.byteLength <= found;
+      if (holes[index] === 1) {
+        if (isThere && isZero(page)) continue;
+        writeSync(descriptor, zeros, 0, page.byteLength, positionBytes + done + at);
+      } else {
+        writeDigest(page, digest, 0);
+        const isSame = isThere && equalDigests(digest, digests, 0, index * digestBytes);
+        differs[index] = isSame ? 0 : 1;
+      }
+    }
+  }
+  return differs;
+}
+
+/** As many bytes as there are, up to the length of the buffer. */
+function readFully(descriptor: number, into: Buffer, positionBytes: number): number {
+  let done = 0;
+  while (done < into.byteLength) {
+    const read = readSync(descriptor, into, done, into.byteLength - done, positionBytes + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
 }
 
 /** Bytes of a frame: all of them, or only what was asked for, one take after another. */

@@ -43,6 +43,16 @@ export class PartDraft {
     this.#fates[this.#pageCount++] = pageFates.same;
   }
 
+  /** Pages of the previous part, unseen; a hole where it has none. */
+  keep(pageCount: number): void {
+    for (let i = 0; i < pageCount; i++) {
+      const page = this.#pageCount;
+      const isPage = this.#prior && page < this.#prior.pageCount && this.#prior.holes[page] !== 1;
+      if (isPage) this.addSame();
+      else this.addHole();
+    }
+  }
+
   addFresh(place: PageLocation, digests: Uint8Array, digestOffset: number): void {
     const digest = digests.subarray(digestOffset, digestOffset + digestBytes);
     this.#digests.set(digest, this.#pageCount * digestBytes);

@@ -4,15 +4,19 @@ import { CairnError } from '../model/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { FileSegment } from './batch.ts';
 import { markPages } from './copy-forward.ts';
-import { partPagesMax } from './format.ts';
+import type { MapPart } from './file-map.ts';
+import { damaged, partPagesMax } from './format.ts';
 import type { MapStore } from './map-store.ts';
 import type { PriorMapPart } from './part-draft.ts';
-import type { PriorFile } from './prior-files.ts';
+import type { PriorFile, PriorPart } from './prior-files.ts';
 import { findPriorPart } from './prior-files.ts';
+import { fitsFile } from './stream-plan.ts';
 
 export type ComparedFile = {
   readonly entry: { readonly path: string };
   readonly priors: readonly PriorFile[];
+  /** Pages are taken over unseen: what cannot be read fails the backup. */
+  readonly isTrusting: boolean;
   /** The last one loaded. */
   priorPart: { readonly index: number; readonly part: PriorMapPart | null } | null;
 };
@@ -33,7 +37,10 @@ export class PriorParts<File extends ComparedFile> {
     this.#parts = parts;
   }
 
-  /** Null where there is none, or none that can be read. @throws storage errors */
+  /**
+   * Null where there is none, or none that can be read. @throws storage errors; repository-damaged
+   * for a file that trusts it
+   */
   async load(
     segments: readonly FileSegment<File>[],
   ): Promise<ReadonlyMap<FileSegment<File>, PriorMapPart | null>> {
@@ -54,7 +61,10 @@ export class PriorParts<File extends ComparedFile> {
     const { maps, signal, copyForward } = this.#parts;
     const part = await maps
       .read(found.header, found.reference, signal)
-      .then((read) => ({ ...read, again: markPages(read, copyForward) }))
+      .then((read) => {
+        if (file.isTrusting) assertFits(found, index, read);
+        return { ...read, again: markPages(read, copyForward) };
+      })
       .catch((err: unknown) => this.#without(file, err));
     file.priorPart = { index, part };
     return part;
@@ -64,8 +74,14 @@ export class PriorParts<File extends ComparedFile> {
   #without(file: File, err: unknown): null {
     const tolerable =
       err instanceof CairnError && ['repository-damaged', 'not-found'].includes(err.kind);
-    if (!tolerable) throw err;
+    if (!tolerable || file.isTrusting) throw err;
     this.#parts.log.warn({ err, path: file.entry.path }, 'an earlier file map cannot be read');
     return null;
   }
+}
+
+function assertFits({ entry, header, reference }: PriorPart, index: number, part: MapPart): void {
+  if (fitsFile(entry, index, part)) return;
+  const name = header.maps[reference.map]?.name ?? 'manifest';
+  throw damaged(name, `the file map does not fit ${entry.path}`);
 }

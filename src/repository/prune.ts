@@ -3,11 +3,13 @@
 import type { BackupId, InstanceId } from '../model/ids.ts';
 import type { ObjectInfo, Storage } from '../storage/storage.ts';
 import type { KeyRing } from './keys.ts';
+import { listReplaced } from './log-chain.ts';
 import { NeededObjects } from './needed-objects.ts';
 import type { PruneInput, PrunePlan } from './prune-plan.ts';
 import { planPrune } from './prune-plan.ts';
 
 const batchSize = 500;
+const archivedLog = /^instances\/[^/]+\/log\//;
 
 /** What the caller knows and the storage does not. */
 export type PruneKnowledge = Pick<PruneInput, 'inFlight' | 'firstSeen' | 'now' | 'graceMs'>;
@@ -52,10 +54,11 @@ export async function removeUnneeded(
   const needed = new NeededObjects(parts);
   const removed: ObjectInfo[] = [];
   for (let at = 0; at < objects.length; at += batchSize) {
-    await needed.read(signal);
+    const replaced = listReplaced(await needed.read(signal));
     await parts.assertLease();
     for (const object of objects.slice(at, at + batchSize)) {
       if (needed.names.has(object.name)) continue;
+      if (archivedLog.test(object.name) && !replaced.has(object.name)) continue;
       await storage.delete(object.name, signal);
       removed.push(object);
     }

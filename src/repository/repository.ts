@@ -8,9 +8,12 @@ import type { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId, ProjectId } from '../model/ids.ts';
 import type { LogPosition } from '../model/log-position.ts';
 import type { Logger } from '../platform/logger.ts';
-import type { ObjectInfo } from '../storage/storage.ts';
+import type { MasterKey } from '../platform/master-key.ts';
+import type { ObjectInfo, ObjectLock } from '../storage/storage.ts';
 import type { CheckOptions } from './check.ts';
 import type { CheckReport } from './check-report.ts';
+import type { LockReport } from './extend-locks.ts';
+import type { RepositoryLog } from './log-door.ts';
 import type { PruneKnowledge, PruneSurvey } from './prune.ts';
 
 export type { CheckOptions, CheckProgress, ReadData } from './check.ts';
@@ -20,8 +23,21 @@ export type {
   CopyOptions,
   CopyReport,
   FailedCopy,
+  FailedLogCopy,
   RepositoryCopy,
 } from './copy-door.ts';
+export type { LockFinding, LockReport, LockTerms } from './extend-locks.ts';
+export type {
+  LogDeletion,
+  LogFile,
+  LogInterval,
+  LogPiece,
+  LogStreamRecord,
+  LogStreamSurvey,
+  LogStreamWriter,
+  RepositoryLog,
+  StoredLogPiece,
+} from './log-door.ts';
 export type { PruneKnowledge, PruneSurvey } from './prune.ts';
 
 /**
@@ -69,6 +85,13 @@ export type StoredDirectory = { readonly path: string; readonly mode: number };
 
 /** Takes one backup; calls come in order, files do not interleave. Dispose it in any case. */
 export interface RepositoryWriter extends AsyncDisposable {
+  /**
+   * The backup whose pages `keep` keeps; null when there is none, or none that can be used: then
+   * everything must be written.
+   */
+  readonly previous: RepositoryReader | null;
+  /** Whether any file was begun as an increment: then a failure may be the previous backup's. */
+  readonly hasIncrements: boolean;
   directory(meta: StoredDirectory): void;
   beginFile(meta: StoredFile): void;
   /**
@@ -76,6 +99,19 @@ export interface RepositoryWriter extends AsyncDisposable {
    * meanwhile
    */
   write(bytes: Uint8Array): undefined | Promise<void>;
+  /**
+   * As `beginFile`, for a file whose pages may be taken over with `keep`: they are not compared
+   * but those of the previous backup on trust. Nothing of earlier attempts is used.
+   */
+  beginIncrement(meta: StoredFile): void;
+  /**
+   * The next bytes are those that the previous backup has at the same place of the file, zero where
+   * it has none. Whole pages, or up to the end of the file. What must be stored again
+   * (copy-forward) is read from the storage: nothing else may be called before a promise has
+   * answered. @throws bug without a previous backup; repository-damaged, here or later, when what
+   * the previous backup has cannot be read
+   */
+  keep(sizeBytes: number): undefined | Promise<void>;
   endFile(): void;
   /**
    * Makes everything durable and writes the manifest. Once it has answered, the backup exists.
@@ -128,6 +164,7 @@ export interface RepositoryReader {
   readonly notes: Readonly<Record<string, unknown>>;
   directories(): readonly StoredDirectory[];
   files(): readonly StoredFile[];
+  findFile(path: string): StoredFile | null;
   /** The whole content of one file of at most 64 MiB. @throws not-found, repository-damaged */
   read(path: string, signal: AbortSignal): Promise<Buffer>;
   /** The same for a file of any size, without keeping it. @throws not-found, repository-damaged */
@@ -141,18 +178,26 @@ export interface RepositoryReader {
   stream(pieces: Iterable<FilePiece>, signal: AbortSignal): AsyncGenerator<Uint8Array>;
   /**
    * Writes files to absolute paths that do not exist yet; every page authenticated and compared
-   * with its digest; durable when it answers. @throws repository-damaged naming the object,
-   * storage-full
+   * with its digest; durable when it answers. With `differences` a file may exist: its pages are
+   * compared with the digests, and only those that differ are read from the storage and written.
+   * @throws repository-damaged naming the object, storage-full
    */
   extract(
     files: readonly { readonly path: string; readonly targetPath: string }[],
-    options: { readonly onProgress: (doneBytes: number) => void; readonly signal: AbortSignal },
+    options: {
+      /** `new-files` unless it says otherwise. */
+      readonly write?: 'new-files' | 'differences';
+      readonly onProgress: (doneBytes: number) => void;
+      readonly signal: AbortSignal;
+    },
   ): Promise<void>;
 }
 
 export interface Repository extends AsyncDisposable {
   readonly id: string;
   readonly location: string;
+  /** Archived log. */
+  readonly log: RepositoryLog;
   openWriter(options: WriterOptions): Promise<RepositoryWriter>;
   /** @throws not-found when there is no such backup, repository-damaged naming the object */
   openReader(
@@ -213,6 +258,38 @@ export interface Repository extends AsyncDisposable {
     now: Date,
     signal: AbortSignal,
   ): Promise<{ readonly keyId: string }>;
+  /** Master keys that open the repository, oldest first. @throws storage-unavailable */
+  listMasterKeyIds(signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * Makes `to` open everything that `from` opens, beside it, each data key read back. Safe to
+   * repeat. Answers how many data keys there are.
+   * @throws repository-damaged naming a data key that neither opens
+   */
+  addMasterKey(
+    change: { readonly from: MasterKey; readonly to: MasterKey },
+    when: { readonly now: Date; readonly signal: AbortSignal },
+  ): Promise<{ readonly dataKeys: number }>;
+  /**
+   * From now on that key opens nothing: what it wrapped goes, once the key that the repository was
+   * opened with has opened every data key. Safe to repeat. Answers how many wraps went.
+   * @throws repository-damaged naming a data key that does not open: then all stays
+   */
+  retireMasterKey(
+    retiredId: string,
+    when: { readonly now: Date; readonly signal: AbortSignal },
+  ): Promise<{ readonly removed: number }>;
+  /** Null: the storage locks nothing. */
+  readonly locks: Pick<ObjectLock, 'terms' | 'longestMs'> | null;
+  /**
+   * Makes sure that nothing that backups of the instance need can be deleted for the days of
+   * `locks`. `expected`: backups that must be there; none may be deleted meanwhile. What somebody
+   * else has touched is told of, and then nothing that was locked runs out. Null: the storage locks
+   * nothing. Safe to repeat. @throws storage errors
+   */
+  extendLocks(
+    instanceId: InstanceId,
+    options: { readonly expected: readonly BackupId[]; readonly signal: AbortSignal },
+  ): Promise<LockReport | null>;
   /** Whether the backup has a manifest, without reading it. @throws storage-unavailable */
   hasBackup(instanceId: InstanceId, backupId: BackupId, signal: AbortSignal): Promise<boolean>;
   /**

@@ -5,9 +5,10 @@ import { Worker } from 'node:worker_threads';
 import type { RecordedError } from '../model/errors.ts';
 import { CairnError } from '../model/errors.ts';
 import { isDiskFull } from '../platform/disk-full.ts';
-import type { BatchSegment, PageTake, PageWrite, TakenPages } from './pages.ts';
+import type { BatchSegment, ExpectedPages, PageTake, PageWrite, TakenPages } from './pages.ts';
 
 export type ThreadTask =
+  | ({ readonly kind: 'differ' } & ExpectedPages)
   | {
       readonly kind: 'compare';
       readonly buffer: ArrayBuffer;
@@ -37,6 +38,13 @@ export type ThreadTask =
       readonly key: Uint8Array;
       readonly frame: number;
       readonly takes: readonly PageTake[];
+    }
+  | {
+      readonly kind: 'unseal';
+      readonly sealed: Uint8Array;
+      readonly name: string;
+      readonly key: Uint8Array;
+      readonly frame: number;
     };
 
 export type ThreadResult =
@@ -48,7 +56,9 @@ export type ThreadResult =
     }
   | { readonly kind: 'seal'; readonly buffer: ArrayBuffer; readonly sealed: ArrayBuffer }
   | { readonly kind: 'write' }
-  | { readonly kind: 'take'; readonly taken: TakenPages };
+  | { readonly kind: 'differ'; readonly differs: Uint8Array }
+  | { readonly kind: 'take'; readonly taken: TakenPages }
+  | { readonly kind: 'unseal'; readonly raw: ArrayBuffer };
 
 export type ThreadRequest = { readonly id: number; readonly task: ThreadTask };
 export type ThreadReply =

@@ -33,7 +33,9 @@ export async function openStorage(url: string, parts: StorageParts): Promise<Sto
     case 's3': {
       // Loaded on demand: the SDK takes longer to load than all the rest.
       const { S3Storage } = await import('./s3.ts');
-      return await S3Storage.open(address, parts);
+      const { S3Past } = await import('./s3-past.ts');
+      const storage = await S3Storage.open(address, parts);
+      return address.at === null ? storage : new S3Past(storage.requests, address.at);
     }
     default:
       return assertNever(address);

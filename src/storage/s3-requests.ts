@@ -102,13 +102,24 @@ export class S3Requests {
     return found.equals(bytes) ? 'created' : 'exists';
   }
 
-  /** @throws not-found, repository-damaged when the range reaches past the end */
-  async read(name: string, range: ByteRange | null, signal: AbortSignal): Promise<Buffer> {
+  /**
+   * The latest version, or the one named. @throws not-found, repository-damaged when the range
+   * reaches past the end
+   */
+  async read(
+    name: string,
+    range: ByteRange | null,
+    signal: AbortSignal,
+    versionId?: string,
+  ): Promise<Buffer> {
     const { client } = this.parts.connection;
     const sizeBytes = range?.lengthBytes ?? 0;
     return await this.attempt({ what: `read ${name}`, sizeBytes, signal }, async (abortSignal) => {
-      const Range = range ? { Range: formatRange(range) } : {};
-      const command = new GetObjectCommand({ ...this.at(name), ...Range });
+      const command = new GetObjectCommand({
+        ...this.at(name),
+        ...(range ? { Range: formatRange(range) } : {}),
+        ...(versionId === undefined ? {} : { VersionId: versionId }),
+      });
       const answer = await client
         .send(command, { abortSignal })
         .catch((error: unknown) => this.#confirmAbsence(error, abortSignal));

@@ -14,14 +14,24 @@ import { assertObjectName } from './object-name.ts';
 import type { ClaimPace } from './s3-claim.ts';
 import { createUnderClaim, usualPace } from './s3-claim.ts';
 import { createS3Client } from './s3-client.ts';
+import { S3Lock } from './s3-lock.ts';
+import { presignDownload } from './s3-presign.ts';
 import type { ConditionalCreate } from './s3-probe.ts';
 import { probeConditionalCreate } from './s3-probe.ts';
+import { assertCanLock, readProtection } from './s3-protection.ts';
 import { S3Requests } from './s3-requests.ts';
 import type { Patience } from './s3-retry.ts';
 import { usualPatience } from './s3-retry.ts';
 import { abortUpload, S3Writer } from './s3-writer.ts';
 import { Slots } from './slots.ts';
-import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageTraits } from './storage.ts';
+import type {
+  ByteRange,
+  ObjectInfo,
+  ObjectLock,
+  ObjectWriter,
+  Storage,
+  StorageTraits,
+} from './storage.ts';
 import type { S3Address } from './storage-url.ts';
 
 /** Of 8 MiB, over all writers of this process. */
@@ -43,6 +53,7 @@ export type S3StorageParts = {
 export class S3Storage implements Storage {
   readonly location: string;
   readonly requests: S3Requests;
+  readonly lock?: ObjectLock;
   readonly #pace: ClaimPace;
   readonly #slots = new Slots(partsInFlightMax);
   #probe: { readonly answer: Promise<ConditionalCreate>; readonly atMs: number } | null = null;
@@ -52,6 +63,8 @@ export class S3Storage implements Storage {
     this.requests = requests;
     this.location = requests.parts.location;
     this.#pace = pace;
+    const { lock } = requests.parts.address;
+    if (lock !== null) this.lock = new S3Lock(requests, lock);
   }
 
   /** Connects to nothing yet. @throws invalid when the CA file cannot be read */
@@ -148,10 +161,20 @@ export class S3Storage implements Storage {
     return await untilAborted(this.#probe.answer, signal);
   }
 
+  /** @throws invalid also when the address asks for locks that the bucket cannot give */
   async examine(signal: AbortSignal): Promise<StorageTraits> {
-    await this.requests.assertBucket(signal);
+    const { requests } = this;
+    await requests.assertBucket(signal);
+    const protection = await readProtection(requests, signal);
+    if (this.lock) assertCanLock(protection, requests.parts.address.bucket);
     const conditionalCreate = await this.conditionalCreate(signal);
-    return { conditionalCreate, skewMs: this.requests.parts.connection.skewMs() };
+    return { conditionalCreate, skewMs: requests.parts.connection.skewMs(), protection };
+  }
+
+  async presignedDownload(name: string, lifetimeMs: number, signal: AbortSignal): Promise<string> {
+    signal.throwIfAborted();
+    assertName(name);
+    return await presignDownload(this.requests, name, { lifetimeMs, signal });
   }
 
   /** A name that can be seen to be taken is refused: objects are written once. */

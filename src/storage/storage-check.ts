@@ -6,7 +6,8 @@ import { CairnError, isErrorKind, toCairnError } from '../model/errors.ts';
 import { formatBytes } from '../model/units.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
-import type { Storage, StorageTraits } from './storage.ts';
+import type { ObjectLock, Storage, StorageTraits } from './storage.ts';
+import { describeProtection } from './storage-check-lock.ts';
 
 type Step = {
   readonly check: string;
@@ -235,10 +236,19 @@ async function examine(storage: Storage, signal: AbortSignal): Promise<readonly 
   if (!storage.examine) return [];
   try {
     const traits = await storage.examine(signal);
-    return [describeCreate(traits), describeSkew(traits)];
+    const { lock } = storage;
+    const protection = describeProtection(traits.protection, lock?.terms ?? null);
+    const found = [describeCreate(traits), describeSkew(traits), ...protection];
+    if (!lock) return found;
+    return [...found, await diagnose({ check: 'locked object', run: () => tryLock(lock, signal) })];
   } catch (error) {
-    return [await diagnose({ check: 'conditional create', run: () => Promise.reject(error) })];
+    return [await diagnose({ check: 'examine', run: () => Promise.reject(error) })];
   }
+}
+
+async function tryLock(lock: ObjectLock, signal: AbortSignal): Promise<string> {
+  await lock.probe(signal);
+  return 'cannot be deleted';
 }
 
 const degradedHint =

@@ -14,7 +14,7 @@ describe('a storage location', () => {
   it('names a bucket of Amazon, found by its host name', () => {
     assert.deepEqual(parseStorageUrl('s3://backups'), {
       ...{ kind: 's3', bucket: 'backups', prefix: '', endpoint: null, region: null },
-      ...{ pathStyle: false, caFile: null },
+      ...{ pathStyle: false, caFile: null, lock: null, at: null },
     });
     const named = parseStorageUrl('s3://backups/a/b/?region=eu-central-1');
     assert.equal(named.kind === 's3' && named.prefix, 'a/b/');
@@ -26,9 +26,23 @@ describe('a storage location', () => {
     assert.deepEqual(parseStorageUrl(url), {
       ...{ kind: 's3', bucket: 'b-1', prefix: 'cairn/', endpoint: 'https://s3.example.org:9000' },
       ...{ region: 'us-east-1', pathStyle: true, caFile: '/etc/ca.pem' },
+      ...{ lock: null, at: null },
     });
     const other = parseStorageUrl(`${url}&path_style=false`);
     assert.equal(other.kind === 's3' && other.pathStyle, false);
+  });
+
+  it('names terms of locks, and a moment of the past', () => {
+    const read = (settings: string) => {
+      const address = parseStorageUrl(`s3://bucket?${settings}`);
+      return address.kind === 's3' ? { lock: address.lock, at: address.at } : null;
+    };
+    assert.deepEqual(read('lock=governance'), { lock: { mode: 'governance', days: 14 }, at: null });
+    const lock = { mode: 'compliance', days: 30 };
+    assert.deepEqual(read('lock=compliance&lock_days=30'), { lock, at: null });
+    const at = new Date(Date.UTC(2026, 2, 1, 14, 30));
+    assert.deepEqual(read('at=2026-03-01T14:30:00Z'), { lock: null, at });
+    assert.deepEqual(read('at=2026-03-01T14:30:00.000Z'), { lock: null, at });
   });
 
   it('refuses what it cannot mean and says what to write', () => {
@@ -51,6 +65,14 @@ describe('a storage location', () => {
       ['s3://bucket?regio=x', /regio/],
       ['s3://bucket?region=x&region=y', /twice/],
       ['s3://bucket?ca=ca.pem', /absolute/],
+      ['s3://bucket?lock=legal', /lock is legal/],
+      ['s3://bucket?lock_days=9', /without lock/],
+      ['s3://bucket?lock=compliance&lock_days=0', /lock_days is 0/],
+      ['s3://bucket?lock=compliance&lock_days=1.5', /lock_days is 1.5/],
+      ['s3://bucket?lock=compliance&lock_days=9999', /lock_days is 9999/],
+      ['s3://bucket?at=yesterday', /no moment/],
+      ['s3://bucket?at=2026-13-01T00:00:00Z', /no moment/],
+      ['s3://bucket?at=2026-03-01T14:30:00', /no moment/],
     ];
     for (const [url, text] of bad) {
       assert.throws(

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CairnError } from '../model/errors.ts';
+import type { LockTerms } from './storage.ts';
 
 export type S3Address = {
   readonly bucket: string;
@@ -15,6 +16,10 @@ export type S3Address = {
   readonly pathStyle: boolean;
   /** Certificates to trust, in PEM, instead of the usual ones. */
   readonly caFile: string | null;
+  /** Null: objects are not locked. */
+  readonly lock: LockTerms | null;
+  /** The bucket as it was then, to be read only; null: as it is. */
+  readonly at: Date | null;
 };
 
 export type StorageAddress =
@@ -25,7 +30,14 @@ const fileHint = 'set CAIRN_STORAGE to file:///absolute/path, with %23 for # and
 const s3Hint =
   'set CAIRN_STORAGE to s3://BUCKET/PREFIX, or for another store than Amazon’s to ' +
   's3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION&path_style=true&ca=/FILE';
-const settings = ['endpoint', 'region', 'path_style', 'ca'] as const;
+const settings = ['endpoint', 'region', 'path_style', 'ca', 'lock', 'lock_days', 'at'] as const;
+const lockHint =
+  'write lock=governance or lock=compliance in CAIRN_STORAGE, ' +
+  'and lock_days=N with a whole number from 1 to 3650';
+const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z$/;
+const lockDaysMax = 3_650;
+/** Long enough for somebody to come back from holidays. */
+const usualLockDays = 14;
 const bucketPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{1,62}$/;
 const prefixPattern = /^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/;
 /** Object names have 512 bytes, keys of S3 may have 1024. */
@@ -59,7 +71,8 @@ function parseS3(url: URL): S3Address {
   const bucket = url.host;
   if (!bucketPattern.test(bucket)) throw refused(`${JSON.stringify(bucket)} is no bucket name`);
   if (url.hash !== '') throw refused('nothing may follow a #');
-  const { endpoint, region, path_style: pathStyle, ca } = readSettings(url.searchParams);
+  const read = readSettings(url.searchParams);
+  const { endpoint, region, path_style: pathStyle, ca } = read;
   if (ca !== undefined && !ca.startsWith('/')) throw refused(`ca=${ca} is no absolute path`);
   return {
     bucket,
@@ -68,6 +81,8 @@ function parseS3(url: URL): S3Address {
     region: region ?? (endpoint === undefined ? null : regionOfOthers),
     pathStyle: parseSwitch('path_style', pathStyle) ?? endpoint !== undefined,
     caFile: ca ?? null,
+    lock: parseLock(read.lock, read.lock_days),
+    at: read.at === undefined ? null : parseTime(read.at),
   };
 }
 
@@ -109,6 +124,25 @@ function parseSwitch(name: string, text: string | undefined): boolean | null {
   throw refused(`${name} is ${text}, not true or false`);
 }
 
-function refused(what: string): CairnError {
-  return new CairnError('invalid', `storage location: ${what}`, { hint: s3Hint });
+function parseLock(mode: string | undefined, daysText: string | undefined): LockTerms | null {
+  if (mode === undefined && daysText === undefined) return null;
+  if (mode !== 'governance' && mode !== 'compliance') {
+    throw refused(mode === undefined ? 'lock_days without lock' : `lock is ${mode}`, lockHint);
+  }
+  const days = Number(daysText ?? usualLockDays);
+  if (Number.isInteger(days) && days >= 1 && days <= lockDaysMax) return { mode, days };
+  throw refused(`lock_days is ${daysText}`, lockHint);
+}
+
+function parseTime(text: string): Date {
+  const at = new Date(timePattern.test(text) ? text : Number.NaN);
+  if (!Number.isNaN(at.getTime())) return at;
+  throw refused(
+    `at=${text} is no moment`,
+    'write it in UTC, as in CAIRN_STORAGE=s3://…&at=2026-03-01T14:30:00Z',
+  );
+}
+
+function refused(what: string, hint: string = s3Hint): CairnError {
+  return new CairnError('invalid', `storage location: ${what}`, { hint });
 }

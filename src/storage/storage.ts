@@ -30,7 +30,67 @@ export type StorageTraits = {
   readonly conditionalCreate: 'atomic' | 'overwrites' | 'refused';
   /** How far its clock is ahead of ours. */
   readonly skewMs: number | null;
+  readonly protection: Protection;
 };
+
+/** What the store does against deletion and overwriting. `unknown`: it does not say. */
+export type Protection = {
+  readonly versioning: 'on' | 'off' | 'unknown';
+  /** Whether objects can be locked there at all. */
+  readonly canLock: boolean | 'unknown';
+  /** What the store locks by itself, whatever is written. */
+  readonly lockedByDefault: LockTerms | null;
+  /** Whether it removes old versions some day. */
+  readonly oldVersionsExpire: boolean | 'unknown';
+};
+
+/** `governance`: who has a special permission may delete all the same; `compliance`: nobody. */
+export type LockMode = 'governance' | 'compliance';
+export type LockTerms = { readonly mode: LockMode; readonly days: number };
+
+/** One of the versions of an object that a store keeps. */
+export type ObjectVersion = {
+  readonly name: string;
+  readonly versionId: string;
+  readonly sizeBytes: number;
+  /** Equal when the content is. */
+  readonly contentTag: string;
+  /** By the store's clock. */
+  readonly storedAt: Date;
+  /** What `read` and `list` of the storage show. */
+  readonly isLatest: boolean;
+  /** It says that the object was deleted then, and has no content. */
+  readonly isDeletion: boolean;
+};
+
+/**
+ * Versions that nobody can delete for a time. All times are the store's: a clock of ours that is
+ * wrong must not lock anything for years.
+ */
+export interface ObjectLock {
+  readonly terms: LockTerms;
+  /** No lock is written for longer. */
+  readonly longestMs: number;
+  /** Every version of every object whose name begins with the prefix; complete, or it throws. */
+  listVersions(prefix: string, signal: AbortSignal): AsyncIterable<ObjectVersion>;
+  /**
+   * Makes sure that each version is locked for the days of the terms and two more. A lock is never
+   * shortened. `locked`: those without a lock get none. Answers how many locks were written.
+   * @throws storage errors; what was locked by then stays so
+   */
+  extend(
+    versions: Iterable<ObjectVersion>,
+    which: 'all' | 'locked',
+    signal: AbortSignal,
+  ): Promise<number>;
+  /** The end of the lock; null: there is none. */
+  findEnd(version: ObjectVersion, signal: AbortSignal): Promise<Date | null>;
+  /**
+   * Tries on a small object whether a locked version can be deleted; it stays, hidden, for a
+   * minute. @throws storage-unavailable when it can
+   */
+  probe(signal: AbortSignal): Promise<void>;
+}
 
 export interface Storage {
   /** For messages: `file:///var/lib/cairn/repository`. Holds no secret. */
@@ -61,4 +121,12 @@ export interface Storage {
   delete(name: string, signal: AbortSignal): Promise<void>;
   /** Only where stores of the kind differ. @throws storage errors */
   examine?(signal: AbortSignal): Promise<StorageTraits>;
+  /** Only where the address asks for locks. */
+  readonly lock?: ObjectLock;
+  /**
+   * A link that whoever has it can read the object with, without credentials, until it expires. It
+   * is a secret. Only where the store makes such links. @throws not-found, invalid (a lifetime of
+   * more than seven days, or of less than a second)
+   */
+  presignedDownload?(name: string, lifetimeMs: number, signal: AbortSignal): Promise<string>;
 }

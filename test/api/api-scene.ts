@@ -254,7 +254,7 @@ export const blocking: Finding = {
 /** Inspects as told; nothing that an API process must not do is there to be called. */
 export class FakeDriver implements EngineDriver {
   readonly engine = 'postgresql';
-  readonly capabilities = { partialByDatabase: false, restoreToFolder: true };
+  readonly capabilities = { partialByDatabase: true, restoreToFolder: true, logArchive: true };
   readonly seen: Connection[] = [];
   answer: Partial<ServerInspection> | CairnError = {};
   archiveTop: readonly ArchiveEntry[] = [];
@@ -286,9 +286,16 @@ export class FakeDriver implements EngineDriver {
   }
 
   takeBaseBackup = neverHere;
+  takeLogicalBackup = neverHere;
+  logicalFiles = (): null => null;
+  restoreDatabases = neverHere;
+  followLog = neverHere;
+  releaseLog = neverHere;
+  releaseLogByHand = (keeperName: string): string => keeperName;
   restoreFolder = neverHere;
   startRestored = neverHere;
   prepareRestored = neverHere;
+  fetchLog = neverHere;
   startManaged = neverHere;
 
   archiveLayout(source: SourceListing): ArchiveLayout {

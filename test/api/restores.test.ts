@@ -65,6 +65,7 @@ describe('restoreToNewInstance', () => {
       sourceInstanceId: source.id,
       targetInstanceId: instance.id,
       port: 5999,
+      recovery: null,
     });
     const list = await scene.call('GET', scene.rds(`/instances?id=${instance.id}`));
     assert.equal(list.json().instances[0].status, 'BUILD');

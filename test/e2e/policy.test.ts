@@ -34,6 +34,12 @@ function openWindow(): string {
   return formatWindow(Math.floor(minutes / 15) * 15);
 }
 
+/** Without the stretches of its log, which come by the clock. */
+async function listFull(): Promise<readonly BackupWire[]> {
+  const { backups } = await listBackups(service, `instance_id=${instanceId}`);
+  return backups.filter(({ type }) => type !== 'incremental');
+}
+
 suite('a backup policy', () => {
   test('that is off makes none; switched on by the command line it makes one', async () => {
     const shown = await service.cli('policy', 'show', 'shop-server');
@@ -46,7 +52,7 @@ suite('a backup policy', () => {
     automated = await until(
       'the scheduler has made a backup',
       async () => {
-        const { backups } = await listBackups(service, `instance_id=${instanceId}`);
+        const backups = await listFull();
         assert.ok(backups.length <= 1, 'more than one');
         const [backup] = backups;
         assert.notEqual(backup?.status, 'FAILED');
@@ -61,9 +67,8 @@ suite('a backup policy', () => {
   test('does not make another after a restart in the same window', async () => {
     await service.restart();
     const manual = await backUp(service, instanceId, 'by-hand');
-    const { backups } = await listBackups(service, `instance_id=${instanceId}`);
     assert.deepEqual(
-      backups.map(({ id }) => id),
+      (await listFull()).map(({ id }) => id),
       [manual.id, automated.id],
     );
     const refused = await service.cli('backup', 'delete', automated.id, '--json');
@@ -94,7 +99,7 @@ suite('a backup policy', () => {
     }
     const shown = await service.cli('policy', 'show', 'shop-server');
     assert.match(shown.stdout, /kept: +14 days/);
-    assert.equal((await listBackups(service, `instance_id=${instanceId}`)).backups.length, 2);
+    assert.equal((await listFull()).length, 2);
   });
 
   test('switched off is not half a policy', async () => {

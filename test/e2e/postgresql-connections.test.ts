@@ -139,6 +139,7 @@ suite('a standby', () => {
     const started = await scene.driver.startRestored({
       source: sink.toSource(result),
       homeDir: join(scene.folder, 'from-standby'),
+      recovery: null,
       login: { connection: standby.connection, rolePassword: 'ensure' },
       port: 0,
       onProgress: () => undefined,
@@ -166,6 +167,7 @@ suite('a standby', () => {
       source: sink.toSource(result),
       targetDir: dataDir,
       tablespaceDirs: {},
+      recovery: null,
       onProgress: () => undefined,
       signal: neverAborted,
       log: silentLogger,

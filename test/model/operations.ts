@@ -3,6 +3,7 @@
 // that moment.
 import type { Fault } from './faulty-storage.ts';
 import { faultKinds, faultMethods } from './faulty-storage.ts';
+import type { LogStep } from './model-log.ts';
 import type { Seeded } from './seeded.ts';
 
 export const instanceCount = 3;
@@ -28,12 +29,19 @@ export type Operation = { readonly instance: number } & (
   | { readonly kind: 'delete'; readonly pick: number; readonly fault: Fault | null }
   | { readonly kind: 'prune'; readonly fault: Fault | null }
   | { readonly kind: 'restore'; readonly pick: number; readonly fault: Fault }
+  | {
+      readonly kind: 'log';
+      readonly step: LogStep;
+      readonly seed: number;
+      readonly fault: Fault | null;
+    }
   | { readonly kind: 'reopen' }
   | { readonly kind: 'check' }
 );
 
 /** How a story goes on, after so many operations. */
 export function nextOperations(seeded: Seeded, number: number): readonly Operation[] {
+  if (seeded.isOneIn(8)) return archivedLog(seeded, number);
   return seeded.isOneIn(25) ? interruptedBackup(seeded, number) : [nextOperation(seeded, number)];
 }
 
@@ -54,6 +62,18 @@ function interruptedBackup(seeded: Seeded, number: number): Operation[] {
   if (seeded.isOneIn(2)) operations.push({ kind: 'delete', instance, pick: -1, fault: null });
   if (seeded.isOneIn(2)) operations.push({ kind: 'prune', instance, fault: null });
   return [...operations, { ...attempt, seed: number + 9, isFinal: false, fault: null }];
+}
+
+/** Log of one instance, as it comes: pieces, the whole file now and then, intervals, removals. */
+function archivedLog(seeded: Seeded, number: number): Operation[] {
+  const instance = seeded.below(instanceCount);
+  const steps = ['append', 'append', 'append', 'append', 'whole', 'whole', 'interval'] as const;
+  const count = 1 + seeded.below(8);
+  return Array.from({ length: count }, (_, index) => ({
+    ...({ kind: 'log', instance, seed: number + index } as const),
+    step: seeded.isOneIn(15) ? 'remove' : seeded.pick(steps),
+    fault: seeded.isOneIn(3) ? someFault(seeded) : null,
+  }));
 }
 
 function nextOperation(seeded: Seeded, number: number): Operation {

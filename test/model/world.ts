@@ -7,8 +7,10 @@ import { MasterKey } from '../../src/platform/master-key.ts';
 import { readManifest } from '../../src/repository/backup-reader.ts';
 import { backupFolder, instanceFolder, manifestObject } from '../../src/repository/format.ts';
 import { KeyRing } from '../../src/repository/keys.ts';
+import { logFolder } from '../../src/repository/log-names.ts';
 import type { Repository, RepositoryWriter } from '../../src/repository/repository.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
+import { pushIncrement } from '../fixtures/increments.ts';
 import {
   extractAll,
   never,
@@ -20,6 +22,7 @@ import type { Fault } from './faulty-storage.ts';
 import { FaultyStorage } from './faulty-storage.ts';
 import type { ModelFolder } from './model-files.ts';
 import { changeFolder } from './model-files.ts';
+import { ModelLog } from './model-log.ts';
 import type { Operation } from './operations.ts';
 import { instanceCount } from './operations.ts';
 import { Seeded } from './seeded.ts';
@@ -29,6 +32,7 @@ type Of<Kind extends Operation['kind']> = Extract<Operation, { kind: Kind }>;
 type Instance = {
   readonly id: InstanceId;
   readonly folder: ModelFolder;
+  readonly log: ModelLog;
   /** In the order of their commits. */
   readonly backups: Map<BackupId, ModelFolder>;
   /** Neither there nor to be seen: deleted, or never committed. */
@@ -86,6 +90,8 @@ export class World {
         return await this.#prune(instance, operation);
       case 'restore':
         return await this.#restore(instance, operation);
+      case 'log':
+        return await this.#archive(instance, operation);
       case 'reopen':
         return await this.#reopen();
       case 'check':
@@ -104,6 +110,7 @@ export class World {
   async #reopen(): Promise<void> {
     await this.#repository?.[Symbol.asyncDispose]();
     this.#repository = null;
+    for (const { log } of this.#instances) log.forget();
     this.#storage = new FaultyStorage(this.#objects);
   }
 
@@ -164,7 +171,9 @@ export class World {
       ...{ now: new Date(0), signal: never, log: silentLogger },
     });
     try {
-      if (!(await pushFolder(writer, attempt.snapshot, attempt.filesMax, seeded))) {
+      const kept = writer.previous ? backups.get(writer.previous.stored.backupId) : undefined;
+      const folders = { now: attempt.snapshot, previous: kept ?? null };
+      if (!(await pushFolder(writer, folders, attempt.filesMax, seeded))) {
         return 'given-up';
       }
       await writer.commit(testFacts());
@@ -219,9 +228,15 @@ export class World {
     const needed = await this.#needed(instance);
     for (const name of this.#objects.objects.keys()) {
       if (!name.startsWith(instanceFolder(id)) || name.endsWith('/manifest')) continue;
+      if (name.startsWith(logFolder(id))) continue;
       const isKept = needed.has(name) || (pending && name.startsWith(backupFolder(id, pending)));
       assert.ok(isKept, `a prune leaves ${name}`);
     }
+  }
+
+  async #archive({ log }: Instance, { step, seed, fault }: Of<'log'>): Promise<void> {
+    const repository = await this.#open();
+    await this.#withFault(fault, () => log.apply(repository, step, seed));
   }
 
   /** What the manifests of the instance name. */
@@ -264,6 +279,7 @@ export class World {
       }
       for (const id of instance.backups.keys()) await this.#assertRestores(instance, id);
       const repository = await this.#open();
+      await instance.log.assertStored(repository);
       for (const id of instance.gone) {
         assert.equal(await repository.findBackup(instance.id, id, never), null, 'it is not gone');
       }
@@ -284,23 +300,34 @@ export class World {
 
 function newInstance(_: unknown, number: number): Instance {
   const id = `${String(number + 1).padStart(32, '0')}in03` as InstanceId;
-  const rest = { folder: new Map(), backups: new Map(), gone: new Set<BackupId>() };
+  const rest = {
+    folder: new Map(),
+    log: new ModelLog(id),
+    backups: new Map(),
+    gone: new Set<BackupId>(),
+  };
   return { id, ...rest, dying: new Set(), pending: null };
 }
 
-/** False when it was given up before the end. */
+/** Part of the files as increments. False when it was given up before the end. */
 async function pushFolder(
   writer: RepositoryWriter,
-  folder: ModelFolder,
+  folders: { readonly now: ModelFolder; readonly previous: ModelFolder | null },
   filesMax: number | null,
   seeded: Seeded,
 ): Promise<boolean> {
   writer.directory({ path: 'base', mode: 0o700 });
   let count = 0;
-  for (const [path, { bytes, pageBytes }] of folder) {
+  for (const [path, { bytes, pageBytes }] of folders.now) {
     if (count++ === filesMax) return false;
     const rest = { mode: 0o600, modifiedAt: new Date(0) };
-    writer.beginFile({ path, sizeBytes: bytes.byteLength, pageSizeBytes: pageBytes, ...rest });
+    const meta = { path, sizeBytes: bytes.byteLength, pageSizeBytes: pageBytes, ...rest };
+    if (folders.previous && seeded.isOneIn(2)) {
+      const previous = folders.previous.get(path)?.bytes ?? null;
+      await pushIncrement(writer, meta, { bytes, previous }, seeded);
+      continue;
+    }
+    writer.beginFile(meta);
     for (let at = 0; at < bytes.byteLength; ) {
       const chunkBytes = 1 + seeded.below(100_000);
       await writer.write(bytes.subarray(at, at + chunkBytes));

@@ -38,6 +38,7 @@ async function openScene({ catalog }: FreshCatalog) {
   const parts: WorkerParts & { log: typeof silentLogger } = {
     ...{ catalog, repository, clock, engines: {}, random: systemRandom, log: silentLogger },
     ...{ serversDir: '/nowhere', pruneGraceMs: dayMs, secondStorage },
+    logArchive: { isOn: false, intervalMs: null },
   };
   const options = { removeOlder: true, signal: never };
   return {

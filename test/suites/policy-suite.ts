@@ -12,6 +12,7 @@ const full = (): PolicyRecord => ({
   lastWindowAt: new Date(2 ** 41 + 1),
   lastBackupId: someBackupId(),
   attemptCount: 3,
+  logIntervalMinutes: 7,
   offsite: [
     { backupType: 'auto', keepDays: 9, destinationRegion: 'far', destinationProjectId: 'p"ü' },
   ],

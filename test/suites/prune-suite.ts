@@ -51,6 +51,7 @@ async function openScene(fresh: FreshCatalog): Promise<Scene> {
   const parts: WorkerParts = {
     ...{ catalog, repository, clock, engines: {}, random: systemRandom },
     ...{ serversDir: '/nowhere', pruneGraceMs: 24 * hourMs, secondStorage: null },
+    logArchive: { isOn: false, intervalMs: null },
   };
   return {
     ...{ fresh, clock, storage, repository, parts },

@@ -60,8 +60,15 @@ function emptyTests(openFresh: OpenFreshCatalog): void {
     await using fresh = await openFresh();
     const { catalog } = fresh;
     const scene = await openScene(catalog);
-    const { unreadable, ...counts } = await rebuildCatalog(scene.parts, quiet);
-    assert.deepEqual(counts, { projects: 1, instances: 1, backups: 3, knownBackups: 0 });
+    const { unreadable, unreadableLog, ...counts } = await rebuildCatalog(scene.parts, quiet);
+    assert.deepEqual(counts, {
+      projects: 1,
+      instances: 1,
+      backups: 3,
+      knownBackups: 0,
+      logStreams: 0,
+    });
+    assert.deepEqual(unreadableLog, []);
     assert.deepEqual(unreadable, []);
     const { backup: facts, base } = testFacts();
     const { items } = await catalog.backups.list({ projectId: storedProjectId }, page);

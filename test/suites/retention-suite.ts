@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import type { Backup } from '../../src/model/backup.ts';
+import type { LogStreamId } from '../../src/model/ids.ts';
+import type { LogStream } from '../../src/model/log-stream.ts';
 import type { RestoreInPlacePayload } from '../../src/operations/job-payloads.ts';
 import { jobKinds } from '../../src/operations/job-payloads.ts';
 import { setPolicy } from '../../src/operations/policy/set-policy.ts';
@@ -50,6 +52,34 @@ function retentionTests(openFresh: OpenFreshCatalog): void {
     assert.equal(await statusOf(fresh, last), 'completed');
   });
 
+  it('keeps an old backup as long as log leads from it to a day that is kept', async () => {
+    await using fresh = await openFresh();
+    const scene = await openScene(fresh, 7);
+    const older = await addBackup(fresh, scene, 12, {});
+    const base = await addBackup(fresh, scene, 9, {});
+    await addBackup(fresh, scene, 1, {});
+    const position = { engine: 'postgresql', timeline: 1, lsn: 1n } as const;
+    const { instance, clock } = scene;
+    const stream: LogStream = {
+      id: 'stream' as LogStreamId,
+      ...{ projectId: testProjectId, instanceId: instance.id, engine: 'postgresql' },
+      ...{ systemIdentifier: '1', startPosition: position, keptFrom: position },
+      ...{ beganAt: new Date(clock.now().getTime() - 20 * dayMs), updatedAt: clock.now() },
+      state: { status: 'following' },
+      progress: {
+        covered: { position, at: clock.now() },
+        ...{ closed: null, behindBytes: null, warning: null, trouble: null },
+      },
+    };
+    await fresh.catalog.logStreams.insert(stream);
+    await scene.tidy();
+    assert.equal(await statusOf(fresh, older), 'deleting');
+    assert.equal(await statusOf(fresh, base), 'completed');
+    await fresh.catalog.logStreams.delete(stream.id);
+    await scene.tidy();
+    assert.equal(await statusOf(fresh, base), 'deleting');
+  });
+
   it('keeps a backup that is being restored from until that has ended', async () => {
     await using fresh = await openFresh();
     const scene = await openScene(fresh, 1);
@@ -60,6 +90,7 @@ function retentionTests(openFresh: OpenFreshCatalog): void {
       sourceInstanceId: scene.instance.id,
       targetInstanceId: scene.instance.id,
       replacedHomeDir: '/h',
+      recovery: null,
     };
     const restore = await insertJob(fresh, {
       ...{ kind: jobKinds.restoreInPlace, instanceId: scene.instance.id, payload },

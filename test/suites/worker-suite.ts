@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { releaseOwner } from '../../src/jobs/reaper.ts';
 import { CairnError, isErrorKind } from '../../src/model/errors.ts';
+import type { Job } from '../../src/model/job.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import type { OpenFreshCatalog } from '../fixtures/catalogs.ts';
 import { someInstanceId } from '../fixtures/catalogs.ts';
@@ -61,6 +62,24 @@ function runTests(openFresh: OpenFreshCatalog): void {
     setting.startWorker({ concurrency: 2 });
     for (const job of jobs) await setting.untilStatus(job, 'succeeded');
     assert.equal(peak, 2);
+  });
+
+  it('keeps jobs that stand by and jobs that move data out of each other’s places', async () => {
+    await using setting = await openSetting(openFresh, {
+      lane: 'standing',
+      run: (_, context) => untilAborted(context),
+    });
+    const standing: Job[] = [];
+    for (let count = 0; count < 4; count++) standing.push(await setting.insert({}));
+    setting.startWorker({ concurrency: 1, standingMax: 3 });
+    const three = async (): Promise<boolean> => {
+      const jobs = await Promise.all(standing.map((job) => setting.read(job)));
+      return jobs.filter(({ status }) => status === 'running').length === 3;
+    };
+    await setting.clock.advanceUntil(three);
+    const quick = await setting.insert({ kind: 'quick' });
+    await setting.untilStatus(quick, 'succeeded');
+    assert.ok(await three(), 'the fourth has no place');
   });
 
   it('fails a job of a kind that it does not know', async () => {

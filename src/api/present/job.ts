@@ -25,12 +25,17 @@ export const jobNames: Readonly<Record<JobKindName, string>> = {
   'delete-backup': 'DeleteBackup',
   'restore-new-instance': 'RestoreToNewInstance',
   'restore-in-place': 'RestoreToExistingInstance',
+  'restore-databases': 'RestoreDatabases',
   'remove-instance': 'DeleteInstance',
   prune: 'PruneBackups',
   'plan-prune': 'PlanPrune',
   check: 'CheckBackups',
   'copy-offsite': 'CopyOffsite',
   'rotate-key': 'RotateDataKey',
+  'archive-log': 'ArchiveLog',
+  'trim-log': 'TrimLog',
+  'set-log-interval': 'SetIncrementalBackupPolicy',
+  'extend-locks': 'ExtendLocks',
 };
 
 /** Null: no job has that name. */

@@ -1,15 +1,19 @@
 import type { Job } from '../../model/job.ts';
+import type { DeletedBackupReport } from '../../operations/backup/run-backup-deletion.ts';
 import type { StoredCheckReport } from '../../operations/check/check-report.ts';
 import { verdictOf } from '../../operations/check/check-report.ts';
 import { jobKinds } from '../../operations/job-payloads.ts';
 import type { RotatedKeyReport } from '../../operations/keys/run-key-rotation.ts';
+import type { StoredLockReport } from '../../operations/lock/lock-report.ts';
 import type { OffsiteReport } from '../../operations/offsite/offsite-report.ts';
 import type { PruneReport, UnknownInstancesReport } from '../../operations/prune/prune-report.ts';
 import type { AskedJob } from '../../operations/prune/request-prune.ts';
+import type { RestoreReport } from '../../operations/restore/recovery-result.ts';
 import type {
   AskedJobsWire,
   CheckReportWire,
   JobResultWire,
+  LockReportWire,
   OffsiteReportWire,
   PruneReportWire,
 } from '../schema/maintenance.ts';
@@ -38,9 +42,28 @@ export function presentResult({ kind, result }: Job): JobResultWire | null {
       return presentOffsiteReport(result as OffsiteReport);
     case jobKinds.rotateKey:
       return { kind: 'rotated-key', key_id: (result as RotatedKeyReport).keyId };
+    case jobKinds.deleteBackup:
+      return presentDeletion(result as DeletedBackupReport);
+    case jobKinds.extendLocks:
+      return presentLocks(result as StoredLockReport);
+    case jobKinds.restore:
+    case jobKinds.restoreInPlace: {
+      const { backupId, streamId, lastCommitAt, ...report } = result as RestoreReport;
+      const ids = { backup_id: backupId, log_stream_id: streamId };
+      return { kind: 'restore', ...ids, ...report, last_commit_time: lastCommitAt };
+    }
     default:
       return null;
   }
+}
+
+function presentDeletion({ kind, freedBytes, lockedUntilMs }: DeletedBackupReport): JobResultWire {
+  const lockedUntil = lockedUntilMs === null ? null : new Date(lockedUntilMs).toISOString();
+  return { kind, freed_bytes: freedBytes, locked_until: lockedUntil };
+}
+
+function presentLocks({ findings, moreFindings, ...report }: StoredLockReport): LockReportWire {
+  return { ...report, findings: [...findings], more_findings: moreFindings };
 }
 
 function presentOffsiteReport(report: OffsiteReport): OffsiteReportWire {

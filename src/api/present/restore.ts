@@ -1,11 +1,11 @@
 import { engineTitles } from '../../model/engine-kind.ts';
+import type { RecoveryTarget } from '../../model/recovery-target.ts';
 import { majorVersion } from '../../model/server-version.ts';
 import type {
   RestoreOptions,
   RestoreRequest,
   RestoreResult,
 } from '../../operations/restore/request-restore.ts';
-import type { RestorePoint } from '../../operations/restore/restore-point.ts';
 import type { RestoreRequestWire, RestoreResponseWire } from '../schema/restore.ts';
 import { presentStrategy } from './strategy.ts';
 
@@ -47,10 +47,16 @@ export function presentRestore(
   };
 }
 
-function presentPoint(point: RestorePoint): RestorePointPart {
-  return point.kind === 'time'
-    ? { type: 'timestamp', restore_time: point.at.getTime() }
-    : { type: 'backup', backup_id: point.backupId };
+/** Of the targets that the family does not know the type is all that it can be told. */
+function presentPoint(point: RecoveryTarget): RestorePointPart {
+  switch (point.kind) {
+    case 'end-of-backup':
+      return { type: 'backup', backup_id: point.backupId };
+    case 'time':
+      return { type: 'timestamp', restore_time: point.at.getTime() };
+    default:
+      return { type: 'timestamp' };
+  }
 }
 
 function echoText(value: unknown): string {

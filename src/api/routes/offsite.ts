@@ -9,6 +9,7 @@ import type { OffsiteBackup } from '../../operations/offsite/list-offsite.ts';
 import { listOffsiteBackups, listOffsiteInstances } from '../../operations/offsite/list-offsite.ts';
 import { getPolicy } from '../../operations/policy/get-policy.ts';
 import { setOffsitePolicy } from '../../operations/policy/offsite-policy.ts';
+import { toRecoveryBackup } from '../../operations/restore/recovery-facts.ts';
 import { planRestoreWindows, selectDay } from '../../operations/restore/restore-windows.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { callerOf, projectOf } from '../auth.ts';
@@ -84,7 +85,10 @@ export function registerOffsiteRoutes(app: ApiApp, parts: ApiParts): void {
       const day = readDay(request.query.date);
       const of = { projectId: projectOf(request), instanceId: id };
       await getInstance(parts.catalog, of.projectId, id);
-      const windows = planRestoreWindows(await listOffsiteBackups(parts, of));
+      const windows = planRestoreWindows({
+        backups: (await listOffsiteBackups(parts, of)).flatMap(toRecoveryBackup),
+        streams: [],
+      });
       return {
         restore_time: (day === null ? windows : selectDay(windows, day)).map(
           ({ startAt, endAt }) => ({ start_time: startAt.getTime(), end_time: endAt.getTime() }),

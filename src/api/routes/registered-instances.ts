@@ -7,22 +7,24 @@ import { getInstance } from '../../operations/instances/get-instance.ts';
 import { registerInstance } from '../../operations/instances/register-instance.ts';
 import type { ServerAddress } from '../../operations/instances/server-address.ts';
 import { updateConnection } from '../../operations/instances/update-connection.ts';
+import { findArchiveStatus } from '../../operations/log-archive/archive-status.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { projectOf } from '../auth.ts';
 import { answerError, readLanguage } from '../errors.ts';
 import { needs } from '../permission.ts';
 import { presentCheck, presentFindings } from '../present/connection-check.ts';
 import { presentRegisteredInstance } from '../present/instance.ts';
+import { presentLogArchive } from '../present/log-archive.ts';
 import { refTo } from '../schema/define.ts';
 import { RefusalSchema } from '../schema/error.ts';
 import { errorAnswers } from '../schema/error-answers.ts';
+import { ShownInstanceSchema } from '../schema/log-archive.ts';
 import { readPage } from '../schema/paging.ts';
 import type { ServerAddressWire } from '../schema/registered-instance.ts';
 import {
   ConnectionCheckSchema,
   ListRegisteredQuerySchema,
   RegisteredInstanceListSchema,
-  RegisteredInstanceResponseSchema,
   RegisterInstanceRequestSchema,
   RegisterInstanceResponseSchema,
   ServerAddressSchema,
@@ -142,13 +144,17 @@ function addReading(app: ApiApp, parts: ApiParts): void {
         operationId: 'showRegisteredInstance',
         tags,
         params: InstancePathSchema,
-        response: { 200: refTo(RegisteredInstanceResponseSchema), ...errorAnswers },
+        response: { 200: refTo(ShownInstanceSchema), ...errorAnswers },
       },
     },
     async (request) => {
       const id = requireInstanceId(request.params.instanceId);
       const instance = await getInstance(parts.catalog, projectOf(request), id);
-      return { instance: presentRegisteredInstance(instance) };
+      const archive = await findArchiveStatus(parts.catalog, id);
+      return {
+        instance: presentRegisteredInstance(instance),
+        log_archive: archive && presentLogArchive(archive, parts.clock.now()),
+      };
     },
   );
 }

@@ -1,23 +1,59 @@
 import { CairnError } from '../../model/errors.ts';
-import type { RestorePoint } from '../../operations/restore/restore-point.ts';
-import type { RestorePointWire } from '../schema/restore-point.ts';
+import { parseLsn } from '../../model/log-position.ts';
+import type { RecoveryTarget } from '../../model/recovery-target.ts';
+import { targetTime } from '../../model/recovery-target.ts';
+import type { RecoveryTargetWire, RestorePointWire } from '../schema/restore-point.ts';
 import { requireBackupId } from './path-ids.ts';
 
 /**
  * `type` may be missing: then whichever of the two values is there decides. An empty id counts as
  * absent. @throws invalid
  */
-export function readPoint(point: RestorePointWire): RestorePoint {
+export function readPoint(point: RestorePointWire): RecoveryTarget {
   assertWholeServer(point);
   const backupId = point.backup_id || null;
   const timeMs = point.restore_time ?? null;
+  if (point.recovery_target) return readTarget(point.recovery_target, { backupId, timeMs });
   const type = point.type ?? (backupId === null && timeMs !== null ? 'timestamp' : 'backup');
-  if (type === 'timestamp') {
-    if (timeMs === null) throw new CairnError('invalid', 'restore_time is missing');
-    return { kind: 'time', at: new Date(Number(timeMs)) };
+  if (type === 'timestamp') return targetTime(requireTime(timeMs));
+  return { kind: 'end-of-backup', backupId: requireBackupId(requireId(backupId)) };
+}
+
+function readTarget(
+  { kind, value = '', exclusive, timeline: told }: RecoveryTargetWire,
+  point: { readonly backupId: string | null; readonly timeMs: number | string | null },
+): RecoveryTarget {
+  const timeline = told ?? null;
+  const bounded = { timeline, isInclusive: exclusive !== true };
+  switch (kind) {
+    case 'time':
+      return { kind, at: requireTime(point.timeMs), ...bounded };
+    case 'lsn':
+      if (parseLsn(value) === null) throw malformed('a log position, like 16/B374D848', value);
+      return { kind: 'log-position', lsn: value, ...bounded };
+    case 'xid':
+      if (!/^[0-9]{1,20}$/.test(value)) throw malformed('a transaction id, a number', value);
+      return { kind, xid: value, backupId: requireBackupId(requireId(point.backupId)), ...bounded };
+    case 'name':
+      if (value === '') throw malformed('the name of a restore point', value);
+      return { kind, name: value, backupId: requireBackupId(requireId(point.backupId)), timeline };
+    case 'latest':
+      return { kind, timeline };
   }
+}
+
+function requireTime(timeMs: number | string | null): Date {
+  if (timeMs === null) throw new CairnError('invalid', 'restore_time is missing');
+  return new Date(Number(timeMs));
+}
+
+function requireId(backupId: string | null): string {
   if (backupId === null) throw new CairnError('invalid', 'backup_id is missing');
-  return { kind: 'end-of-backup', backupId: requireBackupId(backupId) };
+  return backupId;
+}
+
+function malformed(what: string, value: string): CairnError {
+  return new CairnError('invalid', `recovery_target.value must be ${what}, not “${value}”`);
 }
 
 function assertWholeServer({ database_name: databases }: RestorePointWire): void {

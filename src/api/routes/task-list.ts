@@ -3,6 +3,7 @@ import type { JobFilter } from '../../catalog/catalog.ts';
 import type { InstanceId, ProjectId } from '../../model/ids.ts';
 import { parseInstanceId, parseJobId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
+import { jobKinds } from '../../operations/job-payloads.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { projectOf } from '../auth.ts';
 import { needs } from '../permission.ts';
@@ -19,6 +20,7 @@ import {
 
 const PathSchema = Type.Object({ projectId: Type.String() });
 const limitDefault = 10;
+const exceptKinds = [jobKinds.archiveLog];
 
 export function registerTaskListRoutes(app: ApiApp, parts: ApiParts): void {
   const tags = ['jobs'];
@@ -76,7 +78,8 @@ function readFilter(projectId: ProjectId, query: TaskListQuery): JobFilter | nul
     projectId,
     ...(id === undefined ? {} : { id }),
     ...(instanceId === undefined ? {} : { instanceId }),
-    ...(kind === undefined ? {} : { kind }),
+    // Standing by all day is no task that anybody waits for; whoever names it finds it.
+    ...(kind === undefined ? (id === undefined ? { exceptKinds } : {}) : { kind }),
     ...(status === undefined ? {} : { statuses: statusesOf(status) }),
     ...(from === undefined ? {} : { createdFrom: new Date(from) }),
     ...(to === undefined ? {} : { createdTo: new Date(to) }),

@@ -130,6 +130,39 @@ export const RotatedKeyReportSchema = named(
   Type.Object({ kind: Type.Literal('rotated-key'), key_id: Type.String() }),
 );
 
+export const DeletedBackupReportSchema = named(
+  'DeletedBackupReport',
+  Type.Object({
+    kind: Type.Literal('deleted-backup'),
+    freed_bytes: Type.Integer(),
+    locked_until: nullable(
+      Type.String({
+        description: 'ISO 8601. Where the storage locks: room is taken until then at most',
+      }),
+    ),
+  }),
+);
+
+export const LockReportSchema = named(
+  'LockReport',
+  Type.Object({
+    kind: Type.Literal('locks'),
+    mode: words(['governance', 'compliance']),
+    days: Type.Integer({ description: 'Nothing needed can be deleted for so long' }),
+    needed: Type.Integer({ description: 'Stored versions that backups need' }),
+    extended: Type.Integer({ description: 'Whose lock was begun or moved' }),
+    findings: Type.Array(
+      Type.Object({
+        object: Type.String(),
+        problem: words(['deleted', 'overwritten', 'missing']),
+      }),
+      { description: 'What somebody else has done to what backups need' },
+    ),
+    more_findings: Type.Integer({ description: 'Beyond those listed' }),
+  }),
+);
+export type LockReportWire = Static<typeof LockReportSchema>;
+
 export const OffsiteReportSchema = named(
   'OffsiteReport',
   Type.Object({
@@ -146,6 +179,21 @@ export const OffsiteReportSchema = named(
 );
 export type OffsiteReportWire = Static<typeof OffsiteReportSchema>;
 
+export const RestoreReportSchema = named(
+  'RestoreReport',
+  Type.Object({
+    kind: Type.Literal('restore'),
+    backup_id: Type.String(),
+    log_stream_id: nullable(Type.String({ description: 'Whose log was replayed; null: none' })),
+    target: Type.String({ description: 'What was asked for, in words' }),
+    position: nullable(Type.String({ description: 'Where replay ended; null: nothing replayed' })),
+    timeline: nullable(Type.Integer({ description: 'That the server writes from now on' })),
+    last_commit_time: nullable(
+      Type.Integer({ description: 'Epoch ms of the last transaction that was replayed' }),
+    ),
+  }),
+);
+
 /** Of a job that has found something. */
 export const JobResultSchema = Type.Union([
   refTo(PruneReportSchema),
@@ -153,5 +201,8 @@ export const JobResultSchema = Type.Union([
   refTo(CheckReportSchema),
   refTo(OffsiteReportSchema),
   refTo(RotatedKeyReportSchema),
+  refTo(LockReportSchema),
+  refTo(DeletedBackupReportSchema),
+  refTo(RestoreReportSchema),
 ]);
 export type JobResultWire = Static<typeof JobResultSchema>;

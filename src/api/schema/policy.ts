@@ -43,7 +43,7 @@ export const SetPolicyRequestSchema = named(
         Type.Boolean({
           description:
             'When switching off: true (the default) keeps the automated backups, false deletes ' +
-            'them',
+            'them. Archived log (incremental backups) goes in either case, a day later',
         }),
       ),
     ),

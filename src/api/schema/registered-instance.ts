@@ -74,11 +74,6 @@ export const RegisteredInstanceSchema = named(
 );
 export type RegisteredInstanceWire = Static<typeof RegisteredInstanceSchema>;
 
-export const RegisteredInstanceResponseSchema = named(
-  'RegisteredInstanceResponse',
-  Type.Object({ instance: refTo(RegisteredInstanceSchema) }),
-);
-
 export const RegisterInstanceResponseSchema = named(
   'RegisterInstanceResponse',
   Type.Object({

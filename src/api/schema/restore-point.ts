@@ -6,6 +6,28 @@ import { nullable, refusedAs, words } from './define.ts';
 /** The year 9999: beyond it a `Date` has no four-digit year. */
 const timeMsMax = 253_402_300_799_000;
 
+/** Cairn's own: the family knows moments only. */
+const RecoveryTargetSchema = Type.Object(
+  {
+    kind: words(['time', 'lsn', 'xid', 'name', 'latest']),
+    value: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 63, description: 'Of lsn, xid and name' }),
+    ),
+    exclusive: Type.Optional(
+      Type.Boolean({ description: 'Stop right before what is named, not right after it' }),
+    ),
+    timeline: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 0xffff_ffff, description: 'Absent: the newest' }),
+    ),
+  },
+  {
+    description:
+      'An extension: where replay of archived log stops. time needs restore_time; xid and name ' +
+      'need backup_id, the full backup that replay begins with',
+  },
+);
+export type RecoveryTargetWire = Static<typeof RecoveryTargetSchema>;
+
 export const RestorePointSchema = Type.Object({
   instance_id: Type.String({
     pattern: '^[0-9A-Za-z-]{1,64}$',
@@ -31,6 +53,7 @@ export const RestorePointSchema = Type.Object({
       },
     ),
   ),
+  recovery_target: Type.Optional(RecoveryTargetSchema),
   database_name: Type.Optional(
     nullable(
       Type.Record(Type.String(), Type.String(), {

@@ -77,7 +77,7 @@ function missingConfig(source: SourceListing, files: readonly SourceFile[]): Arc
 function explainStart(plan: RestorePlan, source: SourceListing): string {
   const { serverVersion } = source;
   const commands = planStartCommands({
-    ...{ dataDir: inArchive(dataDir), tablespaceDirs: [], major: majorOf(serverVersion) },
+    ...{ dataDir: inArchive(dataDir), otherDirs: [], major: majorOf(serverVersion) },
     ...{ binDir: null, owner: null, hasOwnConfig: true, hasOwnHba: true, signalFiles: [] },
     notes: parseNotes(source.notes),
   });

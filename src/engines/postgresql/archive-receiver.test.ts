@@ -53,6 +53,7 @@ function createReceiver() {
       },
       endFile: () => undefined,
     },
+    toStored: async (manifest) => manifest,
     blockSizeBytes: 8192,
     estimateBytes: () => 1000,
     onProgress: (doneBytes, totalBytes) => void progress.push([doneBytes, totalBytes]),

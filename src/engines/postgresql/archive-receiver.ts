@@ -8,13 +8,16 @@ import { CairnError } from '../../model/errors.ts';
 import { GiB, MiB } from '../../model/units.ts';
 import type { DirectoryMeta, FileMeta, FileSink } from '../engine.ts';
 import type { ResultSet } from './backend-messages.ts';
-import { parseBackupManifest } from './backup-manifest.ts';
+import { manifestPath, parseBackupManifest } from './backup-manifest.ts';
 import type { CopyReceiver } from './replication-stream.ts';
 import type { TarEntry, TarHandler } from './tar-reader.ts';
 import { TarReader } from './tar-reader.ts';
 
 export type ReceiverOptions = {
-  readonly sink: FileSink;
+  /** Gets everything but the manifest as it comes. */
+  readonly sink: Pick<FileSink, 'directory' | 'beginFile' | 'write' | 'endFile'>;
+  /** What is stored in place of the manifest that came, once that has been compared. */
+  readonly toStored: (manifest: Buffer) => Promise<Buffer>;
   readonly blockSizeBytes: number;
   /** Given the result sets before the copy: the server's estimate of the whole. */
   readonly estimateBytes: (results: readonly ResultSet[]) => number | null;
@@ -22,7 +25,6 @@ export type ReceiverOptions = {
   readonly now: () => Date;
 };
 
-const manifestPath = 'backup_manifest';
 const manifestBytesMax = GiB;
 const manifestPieceBytes = MiB;
 const smallMessageBytesMax = 64 * 1024;
@@ -86,9 +88,10 @@ export class ArchiveReceiver implements CopyReceiver {
   async end(): Promise<void> {
     this.#endArchive();
     if (!this.#isManifest) throw unexpected('no manifest');
-    const manifest = Buffer.concat(this.#manifest, this.#manifestBytes);
-    this.#compare(manifest);
-    const { sink, blockSizeBytes, now } = this.#options;
+    const received = Buffer.concat(this.#manifest, this.#manifestBytes);
+    this.#compare(received);
+    const { sink, toStored, blockSizeBytes, now } = this.#options;
+    const manifest = await toStored(received);
     sink.beginFile({
       path: manifestPath,
       mode: 0o600,

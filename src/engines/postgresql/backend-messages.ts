@@ -1,6 +1,6 @@
-// Bodies of the few backend messages that a replication conversation needs (PostgreSQL
-// documentation, chapter "Frontend/Backend Protocol", "Message Formats" and "Error and Notice
-// Message Fields").
+// The few messages that a replication conversation needs: bodies of those that come, and whole ones
+// to send (PostgreSQL documentation, chapter "Frontend/Backend Protocol", "Message Formats" and
+// "Error and Notice Message Fields").
 
 export type ServerReport = {
   /** `ERROR`, `WARNING`, …: never translated. */
@@ -66,3 +66,13 @@ export function queryMessage(text: string): Buffer {
   bytes.copy(message, 5);
   return message;
 }
+
+/** Before the bytes of one CopyData: type and length. */
+export function copyDataHeader(bodyBytes: number): Buffer {
+  const header = Buffer.alloc(5);
+  header.write('d', 0, 'latin1');
+  header.writeUInt32BE(bodyBytes + 4, 1);
+  return header;
+}
+
+export const copyDoneMessage: Uint8Array = Buffer.from([0x63, 0, 0, 0, 4]);

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { parseBackupManifest, replaceInManifest } from './backup-manifest.ts';
+import {
+  editManifest,
+  parseBackupManifest,
+  readEntries,
+  replaceInManifest,
+} from './backup-manifest.ts';
 import { crc32c } from './crc32c.ts';
 
 const map = Buffer.from('16385 /srv/fast\n');
@@ -91,4 +96,37 @@ test('an old content that does not fit is refused', () => {
   assert.throws(() => replaceInManifest(close(body), 'missing', { old, new: map }), {
     kind: 'repository-damaged',
   });
+});
+
+test('edited entries stand in the place of the old ones, the rest stays as it is', () => {
+  const edited = editManifest(close(body), (entry) => {
+    if (entry.Path !== 'backup_label') return entry;
+    const { Checksum: _, 'Checksum-Algorithm': __, ...rest } = entry;
+    return { ...rest, Path: 'other "name"', Size: 5 };
+  });
+  const line =
+    '{ "Path": "other \\"name\\"", "Size": 5, "Last-Modified": "2026-01-02 03:04:05 GMT" },';
+  const lines = body.split('\n');
+  assert.equal(
+    edited.toString(),
+    close([...lines.slice(0, 2), line, ...lines.slice(3)].join('\n')).toString(),
+  );
+  assert.deepEqual(parseBackupManifest(edited)[0], { path: 'other "name"', sizeBytes: 5 });
+  assert.ok(editManifest(close(body), (entry) => entry).equals(close(body)));
+});
+
+test('entries are read from pieces cut anywhere', async () => {
+  const manifest = close(body);
+  for (const pieceBytes of [1, 10, 200, 10_000]) {
+    async function* pieces() {
+      for (let at = 0; at < manifest.length; at += pieceBytes) {
+        yield manifest.subarray(at, at + pieceBytes);
+      }
+    }
+    const entries = await Array.fromAsync(readEntries(pieces()));
+    assert.deepEqual(
+      entries.map((entry) => entry.Size),
+      [227, map.length, 3, 8192],
+    );
+  }
 });

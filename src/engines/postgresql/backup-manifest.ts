@@ -9,6 +9,18 @@ import { crc32c } from './crc32c.ts';
 
 export type ManifestFile = { readonly path: string; readonly sizeBytes: number };
 
+/** One file as it stands in the manifest. */
+export type ManifestEntry = {
+  readonly Path?: string;
+  readonly Size?: number;
+  readonly 'Checksum-Algorithm'?: string;
+  readonly Checksum?: string;
+  readonly [field: string]: unknown;
+};
+
+/** Where the manifest lies in the backup. */
+export const manifestPath = 'backup_manifest';
+
 const newline = 0x0a;
 
 /**
@@ -22,10 +34,10 @@ export function parseBackupManifest(bytes: Buffer): ManifestFile[] {
   }
   const files: ManifestFile[] = [];
   const envelope: string[] = [];
-  for (const line of readLines(bytes)) {
-    if (line.startsWith('{ "Path"') || line.startsWith('{ "Encoded-Path"')) {
-      files.push(readFile(parseJson(line.replace(/,$/, ''))));
-    } else envelope.push(line);
+  for (const { text } of readLines(bytes)) {
+    const entry = parseEntry(text);
+    if (entry) files.push(readFile(entry));
+    else envelope.push(text);
   }
   const value = asRecord(parseJson(envelope.join('\n')));
   const version = value['PostgreSQL-Backup-Manifest-Version'];
@@ -37,8 +49,48 @@ export function parseBackupManifest(bytes: Buffer): ManifestFile[] {
 }
 
 /**
- * The manifest after one file's content was replaced: its size, its checksum and the manifest's own
- * checksum.
+ * The manifest with other entries in the place of some: those for which `edit` answers not the
+ * entry that it got. @throws engine-refused when the manifest has no checksum line
+ */
+export function editManifest(
+  manifest: Buffer,
+  edit: (entry: ManifestEntry) => ManifestEntry,
+): Buffer {
+  const { bodyBytes } = splitChecksum(manifest);
+  const pieces: Buffer[] = [];
+  let doneBytes = 0;
+  for (const { text, start, end } of readLines(manifest.subarray(0, bodyBytes))) {
+    const entry = parseEntry(text);
+    const edited = entry === null ? null : edit(entry);
+    if (edited === entry || edited === null) continue;
+    const comma = text.endsWith(',') ? ',' : '';
+    const line = Buffer.from(`${formatEntry(edited)}${comma}`, 'utf8');
+    pieces.push(manifest.subarray(doneBytes, start), line);
+    doneBytes = end;
+  }
+  pieces.push(manifest.subarray(doneBytes, bodyBytes));
+  const sum = createHash('sha256');
+  for (const piece of pieces) sum.update(piece);
+  const closing = Buffer.from(`"Manifest-Checksum": "${sum.digest('hex')}"}\n`);
+  return Buffer.concat([...pieces, closing]);
+}
+
+/**
+ * The entry after the content of its file was replaced. @throws repository-damaged when it does not
+ * fit the old content
+ */
+export function replaceContent(
+  entry: ManifestEntry,
+  content: { readonly old: Buffer; readonly new: Buffer },
+): ManifestEntry {
+  const { Checksum, Path = '' } = entry;
+  if (Checksum === undefined) return { ...entry, Size: content.new.length };
+  const encode = crcEncoder(Checksum.toLowerCase(), content.old, Path);
+  return { ...entry, Size: content.new.length, Checksum: encode(content.new) };
+}
+
+/**
+ * The manifest after one file's content was replaced.
  * @throws repository-damaged when the manifest does not fit the old content
  */
 export function replaceInManifest(
@@ -46,23 +98,30 @@ export function replaceInManifest(
   path: string,
   content: { readonly old: Buffer; readonly new: Buffer },
 ): Buffer {
-  const { bodyBytes } = splitChecksum(manifest);
-  const marker = manifest.indexOf(`{ "Path": ${JSON.stringify(path)},`);
-  const end = manifest.indexOf(newline, marker);
-  if (marker < 0 || end < 0) throw damaged(path);
-  const line = manifest.toString('utf8', marker, end);
-  const replaced = line
-    .replace(/"Size": \d+/, `"Size": ${content.new.length}`)
-    .replace(/"Checksum": "([0-9a-f]*)"/i, (_, checksum: string) => {
-      const encode = crcEncoder(checksum.toLowerCase(), content.old, path);
-      return `"Checksum": "${encode(content.new)}"`;
-    });
-  const body = Buffer.concat([
-    manifest.subarray(0, marker),
-    Buffer.from(replaced, 'utf8'),
-    manifest.subarray(end, bodyBytes),
-  ]);
-  return Buffer.concat([body, Buffer.from(`"Manifest-Checksum": "${sha256(body)}"}\n`)]);
+  let isFound = false;
+  const edited = editManifest(manifest, (entry) => {
+    if (entry.Path !== path) return entry;
+    isFound = true;
+    return replaceContent(entry, content);
+  });
+  if (!isFound) throw damaged(path);
+  return edited;
+}
+
+/** The entries of a manifest that is read in pieces; its checksum is not looked at. */
+export async function* readEntries(
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<ManifestEntry> {
+  let rest: Uint8Array = Buffer.alloc(0);
+  for await (const piece of pieces) {
+    const bytes = Buffer.concat([rest, piece]);
+    const wholeBytes = bytes.lastIndexOf(newline) + 1;
+    for (const { text } of readLines(bytes.subarray(0, wholeBytes))) {
+      const entry = parseEntry(text);
+      if (entry) yield entry;
+    }
+    rest = bytes.subarray(wholeBytes);
+  }
 }
 
 /**
@@ -93,13 +152,26 @@ function splitChecksum(bytes: Buffer): { bodyBytes: number; checksum: string } {
   return { bodyBytes, checksum: match[1].toLowerCase() };
 }
 
-function* readLines(bytes: Buffer): Generator<string> {
-  for (let at = 0; at < bytes.length; ) {
-    const found = bytes.indexOf(newline, at);
+function* readLines(bytes: Buffer): Generator<{ text: string; start: number; end: number }> {
+  for (let start = 0; start < bytes.length; ) {
+    const found = bytes.indexOf(newline, start);
     const end = found < 0 ? bytes.length : found;
-    yield bytes.toString('utf8', at, end);
-    at = end + 1;
+    yield { text: bytes.toString('utf8', start, end), start, end };
+    start = end + 1;
   }
+}
+
+/** Null for a line that is not of a file, as the server writes them. */
+function parseEntry(line: string): ManifestEntry | null {
+  if (!line.startsWith('{ "Path"') && !line.startsWith('{ "Encoded-Path"')) return null;
+  return asRecord(parseJson(line.replace(/,$/, '')));
+}
+
+function formatEntry(entry: ManifestEntry): string {
+  const fields = Object.entries(entry).map(([name, value]) => {
+    return `${JSON.stringify(name)}: ${JSON.stringify(value)}`;
+  });
+  return `{ ${fields.join(', ')} }`;
 }
 
 function readFile(value: unknown): ManifestFile {

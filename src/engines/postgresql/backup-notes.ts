@@ -23,6 +23,11 @@ export type PostgresNotes = {
   /** Whoever ran initdb: the one role that every cluster has. Older backups do not tell it. */
   readonly superuser: string;
   readonly tablespaces: readonly Tablespace[];
+  /**
+   * The server's clock before the backup began, in epoch milliseconds: a file last written before
+   * is in the backup as it was written. Older backups do not tell it.
+   */
+  readonly startClockMs: number | null;
   /** Settings a server needs to start on the files, as `pg_settings` gives them. */
   readonly settings: Readonly<Record<string, string>>;
 };
@@ -47,6 +52,7 @@ export function parseNotes(notes: EngineNotes): PostgresNotes {
     fromStandby: notes.fromStandby === true,
     superuser: notes.superuser === undefined ? 'postgres' : readText(notes, 'superuser'),
     tablespaces: tablespaces.map(readTablespace),
+    startClockMs: typeof notes.startClockMs === 'number' ? readNumber(notes, 'startClockMs') : null,
     settings: Object.fromEntries(
       Object.entries(settings).filter((entry): entry is [string, string] => {
         return /^[a-z_]+$/.test(entry[0]) && typeof entry[1] === 'string';

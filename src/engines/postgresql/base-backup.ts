@@ -13,6 +13,7 @@ import type { ResultSet, ServerReport } from './backend-messages.ts';
 import type { Tablespace } from './backup-notes.ts';
 import { toEngineNotes } from './backup-notes.ts';
 import { withQueries } from './connection.ts';
+import type { IncrementSink } from './increment-sink.ts';
 import type { PostgresLogPosition } from './log-position.ts';
 import { verifyLogRange } from './log-position.ts';
 import { ReplicationStream } from './replication-stream.ts';
@@ -54,13 +55,30 @@ export async function takeBaseBackup(
   await using stream = await ReplicationStream.open(connection, streamOptions);
   const system = await identifySystem(stream);
   await createSlot(stream, parts.random);
-  const { results, receiver } = await receive(stream, settings, options, parts);
+  return await receiveBackup(stream, { ...parts, ...system, settings, increment: null }, options);
+}
+
+export type StreamScene = BaseBackupParts & {
+  readonly settings: ServerSettings;
+  readonly systemIdentifier: string;
+  /** The server has the manifest that it shall send an increment to; null: it sends everything. */
+  readonly increment: IncrementSink | null;
+};
+
+/** Asks for the backup and takes it; the slot is there. @throws as `takeBaseBackup` */
+export async function receiveBackup(
+  stream: ReplicationStream,
+  scene: StreamScene,
+  options: BaseBackupOptions,
+): Promise<BaseBackupResult> {
+  const { settings, systemIdentifier } = scene;
+  const { results, receiver } = await receive(stream, scene, options);
   const start = readPosition(results[0], 'start');
   const stop = readPosition(results.at(-1), 'stop');
   const lastLogFile = verifyLogRange({ start, stop }, settings.walSegmentBytes, receiver.received);
   return {
     serverVersion: settings.serverVersion,
-    systemIdentifier: system.systemIdentifier,
+    systemIdentifier,
     startPosition: start,
     stopPosition: stop,
     lastLogFile,
@@ -69,11 +87,12 @@ export async function takeBaseBackup(
       blockSizeBytes: settings.blockSizeBytes,
       walSegmentBytes: settings.walSegmentBytes,
       timeline: stop.timeline,
-      systemIdentifier: system.systemIdentifier,
+      systemIdentifier,
       dataChecksums: settings.dataChecksums,
       fromStandby: settings.isInRecovery,
       superuser: settings.superuser,
       tablespaces: readTablespaces(results[1]),
+      startClockMs: settings.clockMs,
       settings: pickStartSettings(settings),
     }),
   };
@@ -81,22 +100,25 @@ export async function takeBaseBackup(
 
 async function receive(
   stream: ReplicationStream,
-  settings: ServerSettings,
+  { settings, increment, clock, limits }: StreamScene,
   options: BaseBackupOptions,
-  parts: BaseBackupParts,
 ): Promise<{ results: readonly ResultSet[]; receiver: ArchiveReceiver }> {
   const receiver = new ArchiveReceiver({
-    sink: options.sink,
+    sink: increment ?? options.sink,
+    toStored: async (manifest) => (await increment?.toWholeManifest(manifest)) ?? manifest,
     blockSizeBytes: settings.blockSizeBytes,
     estimateBytes: (results) => readEstimate(results[1]),
-    onProgress: options.onProgress,
-    now: () => parts.clock.now(),
+    onProgress: (doneBytes, totalBytes) => {
+      options.onProgress(doneBytes + (increment?.keptBytes ?? 0), totalBytes);
+    },
+    now: () => clock.now(),
   });
   try {
-    const results = await stream.query(backupCommand(options.label), {
+    const command = backupCommand(options.label, increment ? ['INCREMENTAL'] : []);
+    const results = await stream.query(command, {
       purpose: 'the base backup',
       receiver,
-      ...parts.limits,
+      ...limits,
     });
     await receiver.end();
     return { results, receiver };
@@ -105,7 +127,8 @@ async function receive(
   }
 }
 
-function assertSupported(settings: ServerSettings): void {
+/** @throws engine-refused */
+export function assertSupported(settings: ServerSettings): void {
   if (settings.major < majorVersionMin) {
     const text = `PostgreSQL ${settings.serverVersion} is too old for backups`;
     throw new CairnError('engine-refused', text, {
@@ -119,13 +142,15 @@ function assertSupported(settings: ServerSettings): void {
   }
 }
 
-async function identifySystem(stream: ReplicationStream): Promise<{ systemIdentifier: string }> {
+export async function identifySystem(
+  stream: ReplicationStream,
+): Promise<{ systemIdentifier: string }> {
   const results = await stream.query('IDENTIFY_SYSTEM', commandLimits('the system identification'));
   return { systemIdentifier: readCell(results[0], 'systemid') };
 }
 
 /** The slot goes away with the connection; until then no WAL that the backup needs can vanish. */
-async function createSlot(stream: ReplicationStream, random: Random): Promise<void> {
+export async function createSlot(stream: ReplicationStream, random: Random): Promise<void> {
   const name = `cairn_${random.hex(8)}`;
   await stream.query(
     `CREATE_REPLICATION_SLOT "${name}" TEMPORARY PHYSICAL (RESERVE_WAL)`,
@@ -133,11 +158,11 @@ async function createSlot(stream: ReplicationStream, random: Random): Promise<vo
   );
 }
 
-function commandLimits(purpose: string): Parameters<ReplicationStream['query']>[1] {
+export function commandLimits(purpose: string): Parameters<ReplicationStream['query']>[1] {
   return { purpose, firstByteTimeoutMs: commandTimeoutMs, silenceTimeoutMs: commandTimeoutMs };
 }
 
-function backupCommand(label: string): string {
+function backupCommand(label: string, more: readonly string[]): string {
   const clean = label.replace(/\p{Cc}/gu, ' ').slice(0, labelCharactersMax);
   const options = [
     `LABEL '${clean.replaceAll("'", "''")}'`,
@@ -149,6 +174,7 @@ function backupCommand(label: string): string {
     "MANIFEST_CHECKSUMS 'CRC32C'",
     'VERIFY_CHECKSUMS true',
     'TABLESPACE_MAP',
+    ...more,
   ];
   return `BASE_BACKUP (${options.join(', ')})`;
 }

@@ -15,11 +15,16 @@ export type OpenOptions = {
   readonly signal: AbortSignal;
   /** Speak the streaming replication protocol: no SQL, but `BASE_BACKUP`. */
   readonly replication?: boolean;
+  /** The socket will be taken over after the login: no statement is cut short. */
+  readonly takenOver?: boolean;
   readonly connectTimeoutMs?: number;
 };
 
 type Row = Readonly<Record<string, unknown>>;
 export type Query = (sql: string, values?: readonly unknown[]) => Promise<readonly Row[]>;
+
+/** What our connections are called in the server's views. */
+export const applicationName = 'cairn';
 
 const connectTimeoutMs = 15_000;
 const keepAliveDelayMs = 30_000;
@@ -99,7 +104,7 @@ async function openOnce(
   options: OpenOptions,
 ): Promise<Client> {
   throwIfAborted(options.signal);
-  const client = new Client(clientConfig(connection, ssl, options.replication === true));
+  const client = new Client(clientConfig(connection, ssl, options));
   // A connection that dies while nobody waits for it must not end the process.
   client.on('error', () => undefined);
   const timeoutMs = options.connectTimeoutMs ?? connectTimeoutMs;
@@ -123,7 +128,7 @@ async function openOnce(
 function clientConfig(
   connection: Connection,
   ssl: false | ConnectionOptions,
-  replication: boolean,
+  { replication = false, takenOver = replication }: OpenOptions,
 ): ClientConfig {
   const { password } = connection;
   const common = {
@@ -135,14 +140,15 @@ function clientConfig(
     // ~/.pgpass.
     password: () => password?.reveal() ?? '',
     ssl,
-    application_name: 'cairn',
+    application_name: applicationName,
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveDelayMs,
   };
   // TLS has buffers of its own.
   const stream = ssl === false ? { stream: createReceiveSocket } : {};
-  return replication
-    ? { ...common, ...stream, ...{ replication: 'true' } }
+  const protocol = replication ? { replication: 'true' } : {};
+  return takenOver
+    ? { ...common, ...stream, ...protocol }
     : { ...common, statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
 }
 

@@ -8,17 +8,23 @@ import type {
   EngineDriver,
   FolderRestoreOptions,
   FolderRestoreResult,
+  Recovered,
   ServerPrepareOptions,
   ServerStartOptions,
   StartedServer,
 } from '../engine.ts';
 import { planArchive } from './archive-layout.ts';
 import { parseNotes } from './backup-notes.ts';
-import { defaultLimits, takeBaseBackup } from './base-backup.ts';
+import { defaultLimits } from './base-backup.ts';
 import { parseConnectionUrl } from './connection-url.ts';
 import { guard } from './driver-errors.ts';
+import { defaultLogLimits, followLog, releaseLog } from './log-archive.ts';
+import { takeLogicalBackup } from './logical-backup.ts';
+import { planLogicalFiles } from './logical-contents.ts';
+import { restoreDatabases } from './logical-restore.ts';
 import { stopManagedServer } from './managed-server.ts';
 import { findPostmaster } from './postmaster-file.ts';
+import { fetchLog, prepareFolderRecovery } from './recovery-folder.ts';
 import { normalizeTarget, restoreFiles } from './restore.ts';
 import { findServerBinaries, majorOf } from './server-binaries.ts';
 import { hasServerFacts } from './server-facts.ts';
@@ -26,6 +32,7 @@ import { inspectServer } from './server-info.ts';
 import { planStartCommands } from './start-commands.ts';
 import { startManaged } from './start-managed.ts';
 import { prepareRestored, startRestored } from './start-restored.ts';
+import { takeBackup } from './take-backup.ts';
 
 export type PostgresqlDriverOptions = {
   /** Folders with server binaries, looked at before the usual ones. */
@@ -44,15 +51,30 @@ export function createPostgresqlDriver(options: PostgresqlDriverOptions): Engine
   };
   return {
     engine: 'postgresql',
-    capabilities: { partialByDatabase: false, restoreToFolder: true },
+    capabilities: { partialByDatabase: true, restoreToFolder: true, logArchive: true },
     parseUrl: parseConnectionUrl,
     inspect: (connection, signal) => guard(signal, () => inspectServer(connection, signal)),
     takeBaseBackup: (connection, backupOptions) =>
       guard(backupOptions.signal, () =>
-        takeBaseBackup(connection, backupOptions, { clock, random, limits: defaultLimits }),
+        takeBackup(connection, backupOptions, { clock, random, limits: defaultLimits }),
       ),
+    takeLogicalBackup: (connection, backupOptions) =>
+      guard(backupOptions.signal, () => takeLogicalBackup(connection, backupOptions, options)),
+    logicalFiles: planLogicalFiles,
+    restoreDatabases: (connection, restoreOptions) =>
+      guard(restoreOptions.signal, () =>
+        restoreDatabases(connection, restoreOptions, options.binDirs),
+      ),
+    followLog: (connection, followOptions) =>
+      guard(followOptions.signal, () =>
+        followLog(connection, followOptions, { clock, limits: defaultLogLimits }),
+      ),
+    releaseLog: (connection, keeperName, signal) =>
+      guard(signal, () => releaseLog(connection, { keeperName, clock, signal })),
+    releaseLogByHand: (keeperName) => `run there: select pg_drop_replication_slot('${keeperName}')`,
     restoreFolder: (restoreOptions) =>
       guard(restoreOptions.signal, () => restoreFolder(restoreOptions, options, findBinaries)),
+    fetchLog: (fetch) => guard(fetch.signal, () => fetchLog(fetch)),
     archiveLayout: planArchive,
     startRestored: (startOptions) =>
       guard(startOptions.signal, () => startServer(startOptions, options, findBinaries)),
@@ -76,7 +98,7 @@ async function startServer(
   startOptions: ServerStartOptions,
   { clock, random, serverUser }: PostgresqlDriverOptions,
   findBinaries: FindBinaries,
-): Promise<StartedServer> {
+): Promise<StartedServer & Recovered> {
   const identity = await findServerIdentity(serverUser);
   const binDir = await findBinaries(startOptions.source.serverVersion);
   return await startRestored(startOptions, { clock, random, identity, binDir });
@@ -86,7 +108,7 @@ async function prepareServer(
   prepareOptions: ServerPrepareOptions,
   { clock, random, serverUser }: PostgresqlDriverOptions,
   findBinaries: FindBinaries,
-): Promise<ManagedServer> {
+): Promise<{ readonly managed: ManagedServer } & Recovered> {
   const identity = await findServerIdentity(serverUser);
   const binDir = await findBinaries(prepareOptions.source.serverVersion);
   return await prepareRestored(prepareOptions, { clock, random, identity, binDir });
@@ -97,7 +119,7 @@ async function restoreFolder(
   options: PostgresqlDriverOptions,
   findBinaries: FindBinaries,
 ): Promise<FolderRestoreResult> {
-  const { source, targetDir } = restoreOptions;
+  const { source, targetDir, recovery, signal } = restoreOptions;
   const dataDir = normalizeTarget(targetDir);
   const plan = await restoreFiles({
     ...restoreOptions,
@@ -105,20 +127,26 @@ async function restoreFolder(
   });
   const paths = new Set(source.files().map((file) => file.path));
   const tablespaceDirs = plan.tablespaces.map((placed) => placed.targetDir);
+  const notes = parseNotes(source.notes);
+  const logPlan = recovery && (await prepareFolderRecovery(dataDir, recovery, notes, signal));
+  const support = recovery ? [recovery.supportDir] : [];
   const isRoot = (await findServerIdentity(options.serverUser)) !== null;
   return {
     dataDir,
     tablespaceDirs,
+    logPlan,
     startCommands: planStartCommands({
       dataDir,
-      tablespaceDirs,
+      otherDirs: [...tablespaceDirs, ...support],
       major: majorOf(source.serverVersion),
       binDir: await findBinaries(source.serverVersion).catch(nullWhenMissing),
       owner: isRoot ? (options.serverUser ?? 'postgres') : null,
       hasOwnConfig: paths.has('postgresql.conf'),
       hasOwnHba: paths.has('pg_hba.conf'),
-      signalFiles: ['standby.signal', 'recovery.signal'].filter((name) => paths.has(name)),
-      notes: parseNotes(source.notes),
+      signalFiles: recovery
+        ? []
+        : ['standby.signal', 'recovery.signal'].filter((name) => paths.has(name)),
+      notes,
     }),
   };
 }

@@ -8,16 +8,37 @@ export type PostgresLogPosition = Extract<LogPosition, { engine: 'postgresql' }>
 
 const hex = (value: bigint): string => value.toString(16).toUpperCase().padStart(8, '0');
 
+/** Where the segment that holds the position begins. */
+export function segmentStart(lsn: bigint, segmentBytes: number): bigint {
+  return lsn - (lsn % BigInt(segmentBytes));
+}
+
+/** The file name of the segment that holds the position. */
+export function segmentFileName(
+  { timeline, lsn }: Pick<PostgresLogPosition, 'timeline' | 'lsn'>,
+  segmentBytes: number,
+): string {
+  return `${hex(BigInt(timeline))}${segmentNumberName(lsn / BigInt(segmentBytes), segmentBytes)}`;
+}
+
+export function historyFileName(timeline: number): string {
+  return `${hex(BigInt(timeline))}.history`;
+}
+
+function segmentNumberName(number: bigint, segmentBytes: number): string {
+  const segmentsPerHalf = 0x1_0000_0000n / BigInt(segmentBytes);
+  return `${hex(number / segmentsPerHalf)}${hex(number % segmentsPerHalf)}`;
+}
+
 /**
  * The part of a segment's file name after the timeline, for each segment that the range touches.
  */
 export function planSegments(startLsn: bigint, stopLsn: bigint, segmentBytes: number): string[] {
   const size = BigInt(segmentBytes);
-  const segmentsPerHalf = 0x1_0000_0000n / size;
   const names: string[] = [];
   // A range that ends at the first byte of a segment does not need that segment.
   for (let number = startLsn / size; number <= (stopLsn - 1n) / size; number++) {
-    names.push(`${hex(number / segmentsPerHalf)}${hex(number % segmentsPerHalf)}`);
+    names.push(segmentNumberName(number, segmentBytes));
   }
   return names;
 }

@@ -10,6 +10,9 @@ export type Postmaster = {
   readonly socketDir: string;
 };
 
+/** The eighth: the others say where it is reached and what memory it shares. */
+const statusLine = 7;
+
 /** The server that runs on the folder now; null when there is none. */
 export async function findPostmaster(dataDir: string): Promise<Postmaster | null> {
   const text = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '');
@@ -18,6 +21,15 @@ export async function findPostmaster(dataDir: string): Promise<Postmaster | null
   if (!Number.isSafeInteger(pid) || pid <= 1 || !isAlive(pid)) return null;
   if (!(await isSameFolder(folder, dataDir))) return null;
   return (await worksIn(pid, dataDir)) ? { pid, socketDir } : null;
+}
+
+/**
+ * What the server says of itself: `starting` also while it recovers, `ready` when it takes queries;
+ * null when it has said nothing yet.
+ */
+export async function readStatus(dataDir: string): Promise<string | null> {
+  const text = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '');
+  return text.split('\n')[statusLine]?.trim() || null;
 }
 
 /** A process that may not be signalled is alive too. */

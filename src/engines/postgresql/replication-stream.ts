@@ -9,7 +9,14 @@ import type { Connection } from '../../model/instance.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { ResultSet, ServerReport } from './backend-messages.ts';
-import { parseColumns, parseReport, parseRow, queryMessage } from './backend-messages.ts';
+import {
+  copyDataHeader,
+  copyDoneMessage,
+  parseColumns,
+  parseReport,
+  parseRow,
+  queryMessage,
+} from './backend-messages.ts';
 import { abortError, closeClient, openClient, socketOf } from './connection.ts';
 import { MessageFramer } from './message-framer.ts';
 import { lendReads } from './receive-socket.ts';
@@ -26,6 +33,11 @@ export type QueryOptions = {
   /** What the connection is used for, for the error texts: `the base backup`. */
   readonly purpose: string;
   readonly receiver?: CopyReceiver;
+  /**
+   * What the server gets when it asks for a copy: each piece is one CopyData message. Not read on
+   * once the server has refused it. What it throws fails the query, and ends the connection.
+   */
+  readonly copyIn?: AsyncIterable<Uint8Array>;
   /** Silence before the first copied byte; the server may be writing a checkpoint. */
   readonly firstByteTimeoutMs: number;
   /** Silence at any later time. */
@@ -33,6 +45,8 @@ export type QueryOptions = {
 };
 
 export type StreamOptions = {
+  /** `sql`: an ordinary connection, for queries and COPY. */
+  readonly protocol?: 'replication' | 'sql';
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly log: Logger;
@@ -44,6 +58,8 @@ type Conversation = {
   readonly done: PromiseWithResolvers<readonly ResultSet[]>;
   readonly stopWatch: AbortController;
   copyBegun: boolean;
+  /** The server copies to us and we to it, until it says that it is done. */
+  isCopyBoth: boolean;
   error: ServerReport | null;
 };
 
@@ -64,7 +80,9 @@ export class ReplicationStream {
   #isPaused = false;
 
   static async open(connection: Connection, options: StreamOptions): Promise<ReplicationStream> {
-    const client = await openClient(connection, { signal: options.signal, replication: true });
+    const replication = options.protocol !== 'sql';
+    const openOptions = { signal: options.signal, replication, takenOver: true };
+    const client = await openClient(connection, openOptions);
     return new ReplicationStream(connection, options, socketOf(client), () => closeClient(client));
   }
 
@@ -108,6 +126,7 @@ export class ReplicationStream {
       done: Promise.withResolvers<readonly ResultSet[]>(),
       stopWatch: new AbortController(),
       copyBegun: false,
+      isCopyBoth: false,
       error: null,
     };
     this.#current = conversation;
@@ -122,10 +141,21 @@ export class ReplicationStream {
     }
   }
 
+  /**
+   * Sends one CopyData message while the server copies in both directions; does nothing before and
+   * after. The bytes are taken over. Meant for a few small messages: nothing holds the sender back.
+   */
+  send(bytes: Uint8Array): void {
+    if (!this.#current?.isCopyBoth || this.#failure) return;
+    this.#socket.write(copyDataHeader(bytes.length));
+    this.#socket.write(bytes);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#options.signal.removeEventListener('abort', this.#onAbort);
     const isBroken = this.#failure !== null;
     this.#failure ??= new CairnError('bug', 'the replication connection is closed');
+    this.#current?.done.reject(this.#failure);
     if (isBroken) this.#socket.destroy();
     else this.#close();
   }
@@ -174,9 +204,18 @@ export class ReplicationStream {
     if (!conversation) return;
     if (type === 'T') conversation.results.push({ columns: parseColumns(body), rows: [] });
     if (type === 'D') conversation.results.at(-1)?.rows.push(parseRow(body));
-    if (type === 'H') {
+    if (type === 'H' || type === 'W') {
       conversation.copyBegun = true;
+      conversation.isCopyBoth = type === 'W';
       this.#receiver().begin(conversation.results);
+    }
+    if (type === 'G') {
+      conversation.copyBegun = true;
+      this.#copyIn(conversation).catch((error: unknown) => this.#fail(toCairnError(error)));
+    }
+    if (type === 'c' && conversation.isCopyBoth) {
+      conversation.isCopyBoth = false;
+      this.#socket.write(copyDoneMessage);
     }
     if (type !== 'Z') return;
     if (conversation.error) conversation.done.reject(this.#refusal(conversation.error));
@@ -195,6 +234,32 @@ export class ReplicationStream {
         hint: 'look into the server log: it was stopped, it crashed, or the network was cut',
       }),
     );
+  }
+
+  /** Sends all of `copyIn`, as fast as the server takes it. */
+  async #copyIn(conversation: Conversation): Promise<void> {
+    const { copyIn } = conversation.options;
+    if (!copyIn) throw new CairnError('engine-unreachable', 'the server wants unannounced data');
+    const isOver = (): boolean =>
+      this.#failure !== null || this.#current !== conversation || conversation.error !== null;
+    for await (const bytes of copyIn) {
+      if (isOver()) return;
+      this.#socket.write(copyDataHeader(bytes.length));
+      if (!this.#socket.write(bytes)) await this.#drained();
+      if (isOver()) return;
+      this.#lastByteMs = this.#options.clock.monotonicMs();
+    }
+    this.#socket.write(copyDoneMessage);
+  }
+
+  /** Answers when the socket takes more, or is closed; silence is the watchdog's business. */
+  async #drained(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#socket.once('drain', resolve);
+    this.#socket.once('close', resolve);
+    await promise;
+    this.#socket.off('drain', resolve);
+    this.#socket.off('close', resolve);
   }
 
   /** Ends everything: the first reason counts. */

@@ -11,6 +11,7 @@ import { restoreFiles } from './restore.ts';
 const notes = toEngineNotes({
   ...{ version: 1, blockSizeBytes: 8192, walSegmentBytes: 16_777_216, timeline: 1 },
   ...{ systemIdentifier: '7', dataChecksums: true, fromStandby: false, superuser: 'postgres' },
+  startClockMs: null,
   ...{ tablespaces: [], settings: {} },
 });
 

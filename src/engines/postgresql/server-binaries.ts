@@ -41,7 +41,7 @@ export function majorOf(serverVersion: string): string {
 }
 
 /** Debian's package folders, newest first, and the usual PATH of a service. */
-async function listCandidates(binDirs: readonly string[]): Promise<string[]> {
+export async function listCandidates(binDirs: readonly string[]): Promise<string[]> {
   const names = await readdir(packagesDir).catch(() => []);
   const packaged = names
     .toSorted((a, b) => Number(b) - Number(a))
@@ -50,7 +50,10 @@ async function listCandidates(binDirs: readonly string[]): Promise<string[]> {
 }
 
 /** `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`; null when it does not run. */
-async function readVersion(program: string, identity: Identity | null): Promise<string | null> {
+export async function readVersion(
+  program: string,
+  identity: Identity | null,
+): Promise<string | null> {
   try {
     const result = await runCommand(program, ['--version'], {
       timeoutMs: versionTimeoutMs,

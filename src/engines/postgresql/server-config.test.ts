@@ -13,6 +13,7 @@ const notes: PostgresNotes = {
   timeline: 1,
   systemIdentifier: '7000000000000000000',
   dataChecksums: true,
+  startClockMs: null,
   fromStandby: false,
   superuser: 'postgres',
   tablespaces: [{ oid: '16385', location: '/srv/far', sizeBytes: 1 }],

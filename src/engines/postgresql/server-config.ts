@@ -15,6 +15,8 @@ export type ConfigInput = {
   /** The data folder came with its own `postgresql.conf`. */
   readonly hasOwnConfig: boolean;
   readonly memoryBytes: number;
+  /** Settings of a recovery; they win. */
+  readonly overrides?: Readonly<Record<string, string>>;
 };
 
 const numberPattern = /^-?\d+(\.\d+)?$/;
@@ -71,6 +73,7 @@ export function planServerArguments(input: ConfigInput): string[] {
     huge_pages: 'try',
     ...fitMemory(input),
     ...(input.hasOwnConfig ? {} : { config_file: `${homeDir}/postgresql.conf` }),
+    ...input.overrides,
   };
   return [
     '-D',
@@ -81,10 +84,15 @@ export function planServerArguments(input: ConfigInput): string[] {
 
 /** For a server whose configuration lay outside its data folder, as Debian has it. */
 export function formatConfig(notes: PostgresNotes): string {
-  const lines = Object.entries(notes.settings).map(([name, value]) => {
-    return `${name} = ${numberPattern.test(value) ? value : quote(value)}\n`;
-  });
-  return `# Written by Cairn from the settings of the backed-up server.\n${lines.join('')}`;
+  const text = formatSettings(notes.settings);
+  return `# Written by Cairn from the settings of the backed-up server.\n${text}`;
+}
+
+/** Lines of a configuration file. */
+export function formatSettings(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `${name} = ${numberPattern.test(value) ? value : quote(value)}\n`)
+    .join('');
 }
 
 /** A list setting: a folder with a comma or a blank in its name needs quotes of its own. */

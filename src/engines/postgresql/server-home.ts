@@ -74,6 +74,11 @@ export async function prepareSocketFolder(
   return folder;
 }
 
+/** To the server's user. */
+export async function giveFile(path: string, identity: Identity | null): Promise<void> {
+  if (identity) await lchown(path, identity.uid, identity.gid);
+}
+
 async function makePrivate(folder: string, identity: Identity | null): Promise<void> {
   await chmod(folder, 0o700);
   if (identity) await chown(folder, identity.uid, identity.gid);

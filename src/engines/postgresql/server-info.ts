@@ -7,6 +7,9 @@ import type { Finding, ServerInspection } from '../engine.ts';
 import type { Query } from './connection.ts';
 import { closeClient, openClient, throwIfAborted, withQueries } from './connection.ts';
 import { errorCode, toConnectionError } from './connection-error.ts';
+import { checkSummaries } from './increment-request.ts';
+import { checkArchiveRoom, checkSlotLimit, readHasSlot } from './log-findings.ts';
+import { checkPageRights, readPageRights } from './page-source-rights.ts';
 import type { ServerSettings } from './server-settings.ts';
 import { majorVersionMax, majorVersionMin, readServerSettings } from './server-settings.ts';
 
@@ -39,6 +42,10 @@ export async function inspectServer(
       checkDataChecksums(settings),
       checkTls(connection, isEncrypted),
       checkRecovery(settings),
+      checkSlotLimit(settings),
+      ...checkArchiveRoom({ senders, slots }, await readHasSlot(query)),
+      checkPageRights(await readPageRights(query), settings),
+      ...checkSummaries(settings),
     ];
     const sizeBytes = await readSize(query);
     if (sizeBytes === null) findings.push(sizeHidden(connection));
@@ -154,7 +161,7 @@ function checkRecovery({ isInRecovery }: ServerSettings): Finding {
     ? warning(
         'recovery',
         'the server is a standby',
-        'backups work; register the primary as well, it may be ahead',
+        'backups work; for the log archive register the primary, which may be ahead as well',
       )
     : fine('recovery', 'the server is a primary');
 }

@@ -41,11 +41,16 @@ function stripPrefix(line: string): string {
   return line.replace(/^.*?\b(FATAL|PANIC|ERROR|LOG|HINT|DETAIL):\s+/, '$1: ').trim();
 }
 
-async function readTail(path: string): Promise<string> {
+/** What was logged behind the offset, at most the last 64 KiB of it. */
+export async function readLogFrom(path: string, offsetBytes: number): Promise<string> {
+  return await readTail(path, offsetBytes);
+}
+
+async function readTail(path: string, fromBytes = 0): Promise<string> {
   try {
     await using file = await open(path, 'r');
     const { size } = await file.stat();
-    const length = Math.min(size, tailBytes);
+    const length = Math.max(0, Math.min(size - fromBytes, tailBytes));
     const buffer = Buffer.alloc(length);
     const { bytesRead } = await file.read(buffer, 0, length, size - length);
     return buffer.toString('utf8', 0, bytesRead);

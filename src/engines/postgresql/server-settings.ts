@@ -14,6 +14,8 @@ export type ServerSettings = {
   readonly isInRecovery: boolean;
   /** The role that initdb made; it always has this OID, whatever its name. */
   readonly superuser: string;
+  /** The server's clock when this was read, in epoch milliseconds. */
+  readonly clockMs: number;
   /** Everything that was asked for and could be seen. */
   readonly values: Readonly<Record<string, string>>;
 };
@@ -42,6 +44,8 @@ const otherSettings = [
   'block_size',
   'wal_segment_size',
   'data_checksums',
+  'summarize_wal',
+  'max_slot_wal_keep_size',
 ];
 
 /** `BOOTSTRAP_SUPERUSERID` in `pg_authid.dat`. */
@@ -54,7 +58,8 @@ export async function readServerSettings(query: Query): Promise<ServerSettings> 
     [[...startSettings, ...otherSettings]],
   );
   const [server] = await query(
-    `select pg_is_in_recovery() as is_in_recovery, pg_get_userbyid(${superuserOid}) as superuser`,
+    `select pg_is_in_recovery() as is_in_recovery, pg_get_userbyid(${superuserOid}) as superuser,
+       floor(extract(epoch from clock_timestamp()) * 1000)::text as clock_ms`,
   );
   const values = Object.fromEntries(rows.map((row) => [String(row.name), String(row.setting)]));
   return {
@@ -65,6 +70,7 @@ export async function readServerSettings(query: Query): Promise<ServerSettings> 
     dataChecksums: values.data_checksums === 'on',
     isInRecovery: server?.is_in_recovery === true,
     superuser: String(server?.superuser),
+    clockMs: Number(server?.clock_ms),
     values,
   };
 }

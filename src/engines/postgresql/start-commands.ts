@@ -5,7 +5,8 @@ import { formatConfig } from './server-config.ts';
 
 export type StartCommandInput = {
   readonly dataDir: string;
-  readonly tablespaceDirs: readonly string[];
+  /** Folders that the server needs besides. */
+  readonly otherDirs: readonly string[];
   readonly major: string;
   /** Null when the version is not installed here. */
   readonly binDir: string | null;
@@ -38,7 +39,7 @@ export function planStartCommands(input: StartCommandInput): string[] {
     commands.push(`touch ${quotePath(dataDir, 'pg_ident.conf')}`);
   }
   if (owner !== null) {
-    const folders = [dataDir, ...input.tablespaceDirs].map(quote).join(' ');
+    const folders = [dataDir, ...input.otherDirs].map(quote).join(' ');
     commands.push(`chown -R ${quote(owner)} ${folders}`);
   }
   const log = quote(`${dataDir}/server.log`);

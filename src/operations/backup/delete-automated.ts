@@ -9,7 +9,8 @@ import { expireBackup } from './request-backup-deletion.ts';
 const pageLimit = 100;
 
 /**
- * Asks for the deletion of every automated backup of an instance; manual ones stay. What is being
+ * Asks for the deletion of every automated full backup of an instance; manual ones stay. Archived
+ * log goes in other ways, by the hundred. What is being
  * made, or restored from, stays too and is said in the log: asking again goes on from there.
  */
 export async function deleteAutomatedBackups(
@@ -38,7 +39,7 @@ async function listAutomated(
   instanceId: InstanceId,
 ): Promise<readonly BackupId[]> {
   const ids: BackupId[] = [];
-  for (const type of ['auto', 'fragment', 'incremental'] as const) {
+  for (const type of ['auto', 'fragment'] as const) {
     for (let offset = 0; ; offset += pageLimit) {
       const filter = { projectId, instanceId, type };
       const { items } = await catalog.backups.list(filter, { offset, limit: pageLimit });

@@ -39,8 +39,8 @@ export async function expireBackup(
   assertDue: Check = async () => undefined,
 ): Promise<void> {
   await deleteIf(parts, projectId, id, async (tx, backup) => {
-    if (backup.type === 'manual') {
-      throw new CairnError('bug', `backup ${backup.name} is manual: no policy may delete it`);
+    if (backup.type === 'manual' || backup.type === 'incremental') {
+      throw new CairnError('bug', `backup ${backup.name} is ${backup.type}: it does not expire`);
     }
     await assertDue(tx, backup);
   });
@@ -77,7 +77,9 @@ async function isBeingDeleted(tx: CatalogSession, backup: Backup): Promise<boole
 async function assertForUser(tx: CatalogSession, backup: Backup): Promise<void> {
   const { type, state, name, projectId, instanceId } = backup;
   if (type === 'manual' || state.status === 'deleting') return;
-  if (!(await tx.instances.find(projectId, instanceId))) return;
+  const isKept =
+    type === 'incremental' || (await tx.instances.find(projectId, instanceId)) !== null;
+  if (!isKept) return;
   throw new CairnError('conflict', `backup ${name} was made by schedule`, {
     reason: 'backup-not-manual',
     hint: 'scheduled backups go by retention',

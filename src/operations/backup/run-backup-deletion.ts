@@ -3,6 +3,13 @@ import type { Job } from '../../model/job.ts';
 import { parseBackupPayload } from '../job-payloads.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 
+export type DeletedBackupReport = {
+  readonly kind: 'deleted-backup';
+  readonly freedBytes: number;
+  /** When its room is free at the latest, where the storage locks; else null. Epoch ms. */
+  readonly lockedUntilMs: number | null;
+};
+
 /**
  * Removes a backup from the repository, then from the catalog: gone is said only of what is gone.
  */
@@ -21,6 +28,12 @@ export async function runBackupDeletion(
   const { freedBytes } = await parts.repository.deleteBackup(backup.instanceId, backup.id, {
     ...{ assertLease, signal },
   });
-  await context.commit((tx) => tx.backups.delete(backup.id));
-  context.log.info({ backupId, freedBytes }, 'backup deleted');
+  const { locks } = parts.repository;
+  const lockedUntilMs = locks && parts.clock.now().getTime() + locks.longestMs;
+  const report: DeletedBackupReport = { kind: 'deleted-backup', freedBytes, lockedUntilMs };
+  await context.commit(async (tx) => {
+    await tx.backups.delete(backup.id);
+    await tx.jobs.setResult(job.id, report);
+  });
+  context.log.info({ backupId, freedBytes, lockedUntilMs }, 'backup deleted');
 }

@@ -1,13 +1,16 @@
-import type { EngineDriver } from '../../engines/engine.ts';
+import type { EngineDriver, PreviousBackup } from '../../engines/engine.ts';
 import type { JobContext } from '../../jobs/job-kind.ts';
 import type { Backup } from '../../model/backup.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
+import type { BackupId } from '../../model/ids.ts';
 import type { Instance, ReachableInstance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
 import type { RepositoryWriter, StoredBackup } from '../../repository/repository.ts';
 import { parseBackupPayload } from '../job-payloads.ts';
+import { requestLocks } from '../lock/request-locks.ts';
 import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
+import { toPreviousBackup } from './previous-backup.ts';
 
 /**
  * Backs up one instance. The manifest is the commit point: whatever fails before it leaves no
@@ -22,53 +25,95 @@ export async function runBackup(job: Job, context: JobContext, parts: WorkerPart
   const found = await parts.repository.findBackup(instanceId, id, context.signal);
   if (!found) await storeBackup(backup, context, parts);
   const stored = await readBack(backup, context, parts);
-  await context.commit((tx) => tx.backups.setState(id, completedState(stored)));
+  await context.commit(async (tx) => {
+    await tx.backups.setState(id, completedState(stored));
+    if (parts.repository.locks) await requestLocks(tx, parts, backup);
+  });
 }
 
 async function storeBackup(backup: Backup, context: JobContext, parts: WorkerParts): Promise<void> {
-  const { signal, log } = context;
   const instance = assertReachable(
     await parts.catalog.instances.get(backup.projectId, backup.instanceId),
   );
   const driver = driverFor(parts.engines, instance.engine);
-  const previous = await parts.catalog.backups.findLatestCompleted(instance.id);
-
-  context.progress({ phase: 'connecting', doneBytes: 0, totalBytes: null });
-  await using writer = await parts.repository.openWriter({
-    ...{ instanceId: instance.id, backupId: backup.id, previousBackupId: previous?.id ?? null },
-    ...{ now: parts.clock.now(), signal, log },
-  });
-  try {
-    await fillWriter(writer, { backup, instance, driver }, context, parts);
-  } catch (error) {
-    await discardIfFinal(writer, error, context);
-    throw error;
-  }
+  const previous = await parts.catalog.backups.findLatestCompleted(instance.id, backup.databases);
+  const scene = { backup, instance, driver, previousBackupId: previous?.id ?? null };
+  const outcome = await storeWith('kept', scene, context, parts);
+  if (outcome === 'previous-unfit') await storeWith('compared', scene, context, parts);
 }
 
 type BackupScene = {
   readonly backup: Backup;
   readonly instance: ReachableInstance;
   readonly driver: EngineDriver;
+  readonly previousBackupId: BackupId | null;
 };
+
+/**
+ * The pages of the previous backup are kept where the server says that they have not changed, or
+ * only compared with what it sends. A previous backup that cannot be read, or that does not fit
+ * what the server says, costs the way of keeping, never the backup (rule 32).
+ */
+async function storeWith(
+  pages: 'kept' | 'compared',
+  scene: BackupScene,
+  context: JobContext,
+  parts: WorkerParts,
+): Promise<'stored' | 'previous-unfit'> {
+  const { backup, instance, previousBackupId } = scene;
+  const { signal, log } = context;
+  context.progress({ phase: 'connecting', doneBytes: 0, totalBytes: null });
+  await using writer = await parts.repository.openWriter({
+    ...{ instanceId: instance.id, backupId: backup.id, previousBackupId },
+    ...{ now: parts.clock.now(), signal, log },
+  });
+  const reader = pages === 'kept' ? writer.previous : null;
+  try {
+    await fillWriter(
+      writer,
+      { ...scene, previous: reader && toPreviousBackup(reader) },
+      context,
+      parts,
+    );
+    return 'stored';
+  } catch (error) {
+    if (writer.hasIncrements && mayBeUnfit(error)) {
+      log.warn({ err: error, previousBackupId }, 'the previous backup does not fit: all is sent');
+      return 'previous-unfit';
+    }
+    await discardIfFinal(writer, error, context);
+    throw error;
+  }
+}
+
+function mayBeUnfit(error: unknown): boolean {
+  return isErrorKind(error, 'repository-damaged') || isErrorKind(error, 'engine-refused');
+}
 
 async function fillWriter(
   writer: RepositoryWriter,
-  { backup, instance, driver }: BackupScene,
+  scene: BackupScene & { readonly previous: PreviousBackup | null },
   context: JobContext,
   parts: WorkerParts,
 ): Promise<void> {
+  const { backup, instance, driver, previous } = scene;
   const { signal, log } = context;
   let lastBytes = 0;
-  const base = await driver.takeBaseBackup(instance.connection, {
-    label: `cairn ${backup.name}`,
+  const options = {
     sink: writer,
-    onProgress: (doneBytes, totalBytes) => {
+    onProgress: (doneBytes: number, totalBytes: number | null) => {
       lastBytes = doneBytes;
       context.progress({ phase: 'copying', doneBytes, totalBytes });
     },
     ...{ signal, log },
-  });
+  };
+  const { databases } = backup;
+  const { connection } = instance;
+  const label = `cairn ${backup.name}`;
+  const base =
+    databases.length === 0
+      ? await driver.takeBaseBackup(connection, { ...options, label, previous })
+      : await driver.takeLogicalBackup(connection, { ...options, databases });
   context.progress({ phase: 'committing', doneBytes: lastBytes, totalBytes: lastBytes });
   try {
     await writer.commit({

@@ -3,11 +3,10 @@ import { CairnError } from '../../model/errors.ts';
 import type { BackupId, InstanceId } from '../../model/ids.ts';
 import type { Job } from '../../model/job.ts';
 import type { CheckFinding } from '../../repository/repository.ts';
+import { listCompleted } from '../backup/list-completed.ts';
 import { parseCheckPayload } from '../job-payloads.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import { errorOf, missingManifest, storeReport } from './check-report.ts';
-
-const pageLimit = 200;
 
 /**
  * Checks what an instance has in the storage, and whether every backup that the catalog counts on
@@ -19,7 +18,7 @@ export async function runCheck(job: Job, context: JobContext, parts: WorkerParts
   const readData = wanted && { ...wanted, seed: wanted.seed || job.id };
   const { instanceId } = job;
   if (instanceId === null) throw new CairnError('bug', `check job ${job.id} names no instance`);
-  const expected = await listCompleted(job, instanceId, parts);
+  const expected = await listCompleted(parts.catalog, { projectId: job.projectId, instanceId });
   const found = await parts.repository.check({
     ...{ instanceIds: [instanceId], readData, signal: context.signal },
     onProgress: ({ phase, doneBytes, totalBytes }) => {
@@ -33,20 +32,6 @@ export async function runCheck(job: Job, context: JobContext, parts: WorkerParts
   await context.commit((tx) => tx.jobs.setResult(job.id, report));
   const error = errorOf(report);
   if (error) throw error;
-}
-
-async function listCompleted(
-  { projectId }: Job,
-  instanceId: InstanceId,
-  { catalog }: WorkerParts,
-): Promise<readonly BackupId[]> {
-  const filter = { projectId, instanceId, status: 'completed' } as const;
-  const ids: BackupId[] = [];
-  for (let offset = 0; ; offset += pageLimit) {
-    const { items } = await catalog.backups.list(filter, { offset, limit: pageLimit });
-    ids.push(...items.map(({ id }) => id));
-    if (items.length < pageLimit) return ids;
-  }
 }
 
 /** Deleted meanwhile is no loss. */

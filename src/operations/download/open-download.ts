@@ -76,6 +76,12 @@ export async function openDownload(
 type CompletedBackup = Backup & { readonly state: { readonly status: 'completed' } };
 
 export function assertCompleted(backup: Backup): asserts backup is CompletedBackup {
+  if (backup.type === 'incremental') {
+    throw new CairnError('invalid', `backup ${backup.name} is a stretch of log`, {
+      reason: 'backup-incremental',
+      hint: 'only full backups can be downloaded',
+    });
+  }
   const { status } = backup.state;
   if (status === 'completed') return;
   throw new CairnError('invalid', `backup ${backup.name} is ${status}`, {

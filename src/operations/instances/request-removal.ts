@@ -66,7 +66,8 @@ async function assertUnused(
   instance: Instance,
   open: readonly { readonly kind: string }[],
 ): Promise<void> {
-  const kinds: readonly string[] = [jobKinds.backup, jobKinds.restore, jobKinds.restoreInPlace];
+  const { backup, restore, restoreInPlace, restoreDatabases } = jobKinds;
+  const kinds: readonly string[] = [backup, restore, restoreInPlace, restoreDatabases];
   const busy = open.find((job) => kinds.includes(job.kind));
   if (busy) throw busyError(instance, busy.kind === jobKinds.backup ? 'a backup' : 'a restore');
   const restores = await listOpenRestores(tx, instance.projectId);

@@ -3,6 +3,7 @@ import type { JobContext } from '../../jobs/job-kind.ts';
 import type { Job } from '../../model/job.ts';
 import { deleteAutomatedBackups } from '../backup/delete-automated.ts';
 import { parseRemoveInstancePayload } from '../job-payloads.ts';
+import { removeLog } from '../log-archive/remove-log.ts';
 import { driverFor } from '../parts.ts';
 import { listOtherHomes } from '../restore/other-homes.ts';
 import type { WorkerParts } from '../worker-parts.ts';
@@ -11,8 +12,9 @@ import { assertServerHere } from './server-place.ts';
 
 /**
  * Removes an instance from the catalog. A server that Cairn started after a restore is stopped and
- * its folder removed; a server of the user's is left alone. Its automated backups go, manual ones
- * stay. @throws engine-unreachable when its server may live on another host
+ * its folder removed; a server of the user's is left alone, but for what it keeps for our archiver.
+ * Its automated backups and its archived log go, manual backups stay. @throws engine-unreachable
+ * when its server may live on another host
  */
 export async function runRemoval(job: Job, context: JobContext, parts: WorkerParts): Promise<void> {
   const { instanceId } = parseRemoveInstancePayload(job.payload);
@@ -28,6 +30,7 @@ export async function runRemoval(job: Job, context: JobContext, parts: WorkerPar
   for (const home of [homeDir, ...(await listOtherHomes(homes))]) {
     await removeServer(driver, home, context);
   }
+  await removeLog(instance, context, parts);
   // Before the commit: an attempt that dies in between finds them again as long as it is there.
   await deleteAutomatedBackups({ ...parts, log: context.log }, job.projectId, instance.id);
   await context.commit(async (tx) => {

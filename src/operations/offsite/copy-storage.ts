@@ -2,7 +2,13 @@
 import { CairnError, toCairnError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import { parseInstanceId } from '../../model/ids.ts';
-import type { CopyComparison, CopyReport, RepositoryCopy } from '../../repository/repository.ts';
+import type {
+  CopyComparison,
+  CopyReport,
+  LockReport,
+  RepositoryCopy,
+} from '../../repository/repository.ts';
+import { assertUntouched } from '../lock/assert-untouched.ts';
 
 export type CopyStorageRequest = {
   /** Id; null: every instance. */
@@ -17,6 +23,7 @@ export type CopyStorageRequest = {
 
 export type CopyProblem = {
   readonly instanceId: InstanceId;
+  /** Or of a stream of archived log. */
   readonly backupId: string;
   readonly message: string;
 };
@@ -43,7 +50,8 @@ type Counts = {
 
 /**
  * Copies, or compares, instance by instance. What one backup lacks is a problem of the report.
- * @throws not-found for an instance that neither side has; conflict, storage errors
+ * @throws not-found for an instance that neither side has; conflict, storage errors;
+ *   repository-damaged when, in a copy that is locked, somebody else has touched an object
  */
 export async function copyStorage(
   copy: RepositoryCopy,
@@ -51,6 +59,7 @@ export async function copyStorage(
 ): Promise<CopyStorageReport> {
   const { signal, verify, deleteGone } = request;
   const problems: CopyProblem[] = [];
+  const locks: (LockReport | null)[] = [];
   const counts: Counts = {
     ...{ from: request.location, to: copy.location, instances: 0, backups: 0, present: 0 },
     ...{ skipped: 0, removed: 0, onlyInCopy: 0, objects: 0, bytes: 0 },
@@ -67,8 +76,10 @@ export async function copyStorage(
         assertLease: async () => signal.throwIfAborted(),
       });
       problems.push(...countCopied(counts, instanceId, report));
+      locks.push(report.locks);
     }
   }
+  for (const report of locks) assertUntouched(report);
   return { ...counts, problems };
 }
 
@@ -96,7 +107,11 @@ function countCopied(
   counts.removed += report.removed.length;
   counts.objects += report.objects;
   counts.bytes += report.bytes;
-  return report.failed.map(({ backupId, error }) => ({
+  const failed = [
+    ...report.failed,
+    ...report.failedLog.map(({ streamId, error }) => ({ backupId: streamId, error })),
+  ];
+  return failed.map(({ backupId, error }) => ({
     ...{ instanceId, backupId, message: toCairnError(error).message },
   }));
 }
@@ -104,12 +119,16 @@ function countCopied(
 function countCompared(
   counts: Counts,
   instanceId: InstanceId,
-  { backups, objects, gaps, onlyInCopy }: CopyComparison,
+  { backups, objects, gaps, logGaps, onlyInCopy }: CopyComparison,
 ): readonly CopyProblem[] {
   counts.backups += backups;
   counts.objects += objects;
   counts.onlyInCopy += onlyInCopy.length;
-  return gaps.flatMap(({ backupId, problems }) =>
+  const all = [
+    ...gaps,
+    ...logGaps.map(({ streamId, problems }) => ({ backupId: streamId, problems })),
+  ];
+  return all.flatMap(({ backupId, problems }) =>
     problems.map((message) => ({ instanceId, backupId, message })),
   );
 }

@@ -4,6 +4,7 @@ import { CairnError } from '../../model/errors.ts';
 import type { Job } from '../../model/job.ts';
 import type { CopyReport } from '../../repository/repository.ts';
 import { parseCopyOffsitePayload } from '../job-payloads.ts';
+import { assertUntouched } from '../lock/assert-untouched.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import { reportCopy } from './offsite-report.ts';
 
@@ -42,6 +43,7 @@ export async function runOffsiteCopy(
   });
   await context.commit((tx) => tx.jobs.setResult(id, reportCopy(report)));
   assertCopied(report, copy.location);
+  assertUntouched(report.locks);
   const { copied, removed, bytes } = report;
   const counts = { copied: copied.length, removed: removed.length, bytes };
   context.log.info({ instanceId, ...counts }, 'off-site copy ended');
@@ -52,8 +54,16 @@ export function longestOf(entries: readonly OffsiteEntry[]): number {
   return Math.max(0, ...entries.map(({ keepDays }) => keepDays));
 }
 
-function assertCopied({ failed, copied }: CopyReport, location: string): void {
+function assertCopied({ failed, failedLog, copied }: CopyReport, location: string): void {
   const [first] = failed;
+  const [log] = failedLog;
+  if (!first && log) {
+    const text = `archived log could not be copied to ${location}: ${log.error.message}`;
+    throw new CairnError(log.error.kind, text, {
+      hint: log.error.hint ?? 'cairn check says more of the source; what was whole was copied',
+      cause: log.error,
+    });
+  }
   if (!first) return;
   const { backupId, error } = first;
   const count = `${failed.length} of ${failed.length + copied.length} backups`;

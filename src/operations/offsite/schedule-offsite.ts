@@ -60,7 +60,7 @@ async function readFacts(
   { backups, jobs }: CatalogSession,
   { projectId, instanceId }: Pick<PolicyRecord, 'projectId' | 'instanceId'>,
 ): Promise<OffsiteFacts> {
-  const newest = await backups.findLatestCompleted(instanceId);
+  const newest = await backups.findLatestCompleted(instanceId, 'any');
   const filter = { projectId, instanceId, kind: jobKinds.copyOffsite };
   const [job] = (await jobs.list(filter, { offset: 0, limit: 1 })).items;
   return {

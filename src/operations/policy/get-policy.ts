@@ -2,6 +2,9 @@ import type { CatalogSession, PolicyRecord } from '../../catalog/catalog.ts';
 import type { InstanceId, ProjectId } from '../../model/ids.ts';
 import { getInstance } from '../instances/get-instance.ts';
 
+/** What users of the RDS family expect. */
+export const logIntervalMinutesDefault = 5;
+
 /** An instance from before there were policies has none, which means off. @throws not-found */
 export async function getPolicy(
   catalog: CatalogSession,
@@ -24,5 +27,6 @@ export function emptyPolicy(
     lastBackupId: null,
     attemptCount: 0,
     offsite: [],
+    logIntervalMinutes: logIntervalMinutesDefault,
   };
 }

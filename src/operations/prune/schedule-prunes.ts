@@ -7,11 +7,12 @@ const dayMs = 24 * 60 * 60_000;
 const instancesMax = 100;
 
 /**
- * Asks once a day for a prune of every instance that has backups; of many replicas one asks.
- * Answers how many were asked for.
+ * Asks once a day for a prune of every instance that has backups, and, where the storage locks
+ * objects, for longer locks; of many replicas one asks. Answers how many prunes were asked for.
  */
 export async function schedulePrunes(
   parts: Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>,
+  options: { readonly locksToo: boolean } = { locksToo: false },
 ): Promise<number> {
   const { catalog, clock, log } = parts;
   const now = clock.now();
@@ -20,7 +21,10 @@ export async function schedulePrunes(
   for (const { projectId, instanceId } of await catalog.prune.listDue(before, instancesMax)) {
     await catalog.transaction(async (tx) => {
       if (!(await tx.prune.takeTurn(instanceId, before, now))) return;
-      await insertInstanceJob(tx, parts, { kind: jobKinds.prune, projectId, instanceId });
+      const of = { projectId, instanceId };
+      await insertInstanceJob(tx, parts, { ...of, kind: jobKinds.prune });
+      if (options.locksToo)
+        await insertInstanceJob(tx, parts, { ...of, kind: jobKinds.extendLocks });
       count++;
     });
   }

@@ -12,6 +12,8 @@ import { idSource } from '../../platform/random.ts';
 import type { Repository, StoredBackup } from '../../repository/repository.ts';
 import { emptyPolicy } from '../policy/get-policy.ts';
 import { freeName } from './free-name.ts';
+import type { RebuiltLog } from './rebuild-log.ts';
+import { rebuildLog } from './rebuild-log.ts';
 
 export type RebuildParts = {
   readonly catalog: Catalog;
@@ -28,6 +30,9 @@ export type RebuildReport = {
   readonly backups: number;
   /** Known already, and left as they were. */
   readonly knownBackups: number;
+  /** Streams of archived log; their intervals are taken in with them. */
+  readonly logStreams: number;
+  readonly unreadableLog: RebuiltLog['unreadable'];
   /** Manifests that cannot be read: their backups are not in the catalog. */
   readonly unreadable: ReadonlyArray<{ readonly backupId: BackupId; readonly message: string }>;
 };
@@ -45,7 +50,8 @@ export async function rebuildCatalog(
   },
 ): Promise<RebuildReport> {
   const { repository, catalog } = parts;
-  const counts = { projects: 0, instances: 0, backups: 0, knownBackups: 0 };
+  const counts = { projects: 0, instances: 0, backups: 0, knownBackups: 0, logStreams: 0 };
+  const unreadableLog: RebuiltLog['unreadable'][number][] = [];
   const unreadable: { backupId: BackupId; message: string }[] = [];
   for (const instanceId of await repository.listInstances(options.signal)) {
     let newest: StoredBackup | null = null;
@@ -64,8 +70,11 @@ export async function rebuildCatalog(
     const latest = newest;
     if (!latest) continue;
     if (await catalog.transaction((tx) => insertInstance(tx, parts, latest))) counts.instances++;
+    const log = await rebuildLog(parts, instanceId, options.signal);
+    counts.logStreams += log.streams;
+    unreadableLog.push(...log.unreadable);
   }
-  return { ...counts, unreadable };
+  return { ...counts, unreadable, unreadableLog };
 }
 
 function laterOf(a: StoredBackup | null, b: StoredBackup): StoredBackup {

@@ -1,18 +1,22 @@
 import type { CatalogSession } from '../../catalog/catalog.ts';
 import type { ProjectId } from '../../model/ids.ts';
+import type { DatabaseRestorePayload } from '../logical/restore-payload.ts';
+import { parseDatabaseRestore } from '../logical/restore-payload.ts';
 import type { RestoreInPlacePayload, RestorePayload } from '../job-payloads.ts';
 import { jobKinds, parseRestoreInPlacePayload, parseRestorePayload } from '../job-payloads.ts';
 
-export type OpenRestore = RestorePayload | RestoreInPlacePayload;
+export type OpenRestore = RestorePayload | RestoreInPlacePayload | DatabaseRestorePayload;
 
 /** The restores that have not ended: their backups and sources are in use. */
 export async function listOpenRestores(
   tx: CatalogSession,
   projectId: ProjectId,
 ): Promise<readonly OpenRestore[]> {
-  const kinds = [jobKinds.restore, jobKinds.restoreInPlace];
+  const kinds = [jobKinds.restore, jobKinds.restoreInPlace, jobKinds.restoreDatabases];
   const jobs = await tx.jobs.listOpenByKind(projectId, kinds);
-  return jobs.map(({ kind, payload }) =>
-    kind === jobKinds.restore ? parseRestorePayload(payload) : parseRestoreInPlacePayload(payload),
-  );
+  return jobs.map(({ kind, payload }) => {
+    if (kind === jobKinds.restoreDatabases) return parseDatabaseRestore(payload);
+    const isNew = kind === jobKinds.restore;
+    return isNew ? parseRestorePayload(payload) : parseRestoreInPlacePayload(payload);
+  });
 }

@@ -2,7 +2,7 @@
 // stop it, put another data folder in its place and start the old one again if that fails.
 import type { CatalogSession } from '../../catalog/catalog.ts';
 import { CairnError } from '../../model/errors.ts';
-import type { BackupId, InstanceId, JobId } from '../../model/ids.ts';
+import type { InstanceId, JobId } from '../../model/ids.ts';
 import { newJobId } from '../../model/ids.ts';
 import type { Instance, ManagedServer } from '../../model/instance.ts';
 import { majorVersion } from '../../model/server-version.ts';
@@ -10,9 +10,11 @@ import { idSource } from '../../platform/random.ts';
 import { getBackup } from '../backup/get-backup.ts';
 import { getInstance } from '../instances/get-instance.ts';
 import type { RestoreInPlacePayload } from '../job-payloads.ts';
-import { jobAttemptsMax, jobKinds } from '../job-payloads.ts';
+import { formatRestorePayload, jobAttemptsMax, jobKinds } from '../job-payloads.ts';
 import type { RequestParts } from '../parts.ts';
-import type { RestoreSource } from './restore-point.ts';
+import { findRecoveryFacts, newestTimeline } from './recovery-facts.ts';
+import type { RequestedRecovery } from './recovery-payload.ts';
+import type { ResolvedPoint, RestoreSource } from './restore-point.ts';
 import { assertRestorable, assertSameServer, resolvePoint } from './restore-point.ts';
 
 /** The target may be the source itself. */
@@ -23,19 +25,39 @@ export async function requestRestoreInPlace(
   parts: RequestParts,
   request: InPlaceRequest,
 ): Promise<{ readonly jobId: JobId }> {
-  const backupId = await resolvePoint(parts.catalog, request);
+  const resolved = await resolveInPlace(parts.catalog, request);
+  const { backupId } = resolved;
   const jobId = newJobId(idSource(parts.random));
-  await parts.catalog.transaction((tx) => accept(tx, parts, request, { backupId, jobId }));
+  await parts.catalog.transaction((tx) => accept(tx, parts, request, { ...resolved, jobId }));
   const { targetInstanceId: instanceId } = request;
   parts.log.info({ instanceId, backupId, jobId }, 'restore in place accepted');
   return { jobId };
+}
+
+/**
+ * Also a restore to the end of a backup becomes a recovery: what the server writes from then on
+ * must lie on a branch that neither it nor the source has written before, or archived log of two
+ * histories could be taken for one.
+ */
+async function resolveInPlace(
+  catalog: CatalogSession,
+  request: InPlaceRequest,
+): Promise<ResolvedPoint & { readonly recovery: RequestedRecovery }> {
+  const { projectId, sourceInstanceId, targetInstanceId } = request;
+  const { backupId, recovery } = await resolvePoint(catalog, request);
+  const taken = [recovery?.newestTimeline ?? 1];
+  for (const instanceId of [sourceInstanceId, targetInstanceId]) {
+    taken.push(newestTimeline(await findRecoveryFacts(catalog, { projectId, instanceId })));
+  }
+  const wanted = recovery ?? { target: { kind: 'end-of-backup', backupId } as const, log: null };
+  return { backupId, recovery: { ...wanted, newestTimeline: Math.max(...taken) } };
 }
 
 async function accept(
   tx: CatalogSession,
   parts: RequestParts,
   request: InPlaceRequest,
-  { backupId, jobId }: { readonly backupId: BackupId; readonly jobId: JobId },
+  { backupId, recovery, jobId }: ResolvedPoint & { readonly jobId: JobId },
 ): Promise<void> {
   const { projectId } = request;
   const backup = await getBackup(tx, projectId, backupId);
@@ -52,11 +74,13 @@ async function accept(
     sourceInstanceId: backup.instanceId,
     targetInstanceId: target.id,
     replacedHomeDir: managed.homeDir,
+    recovery,
   };
   const failure = target.state.status === 'failed' ? target.state.reason : null;
   await tx.instances.setState(target.id, { status: 'restoring', failure }, createdAt);
   await tx.jobs.insert({
-    ...{ id: jobId, projectId, payload, createdAt },
+    ...{ id: jobId, projectId, createdAt },
+    payload: formatRestorePayload(payload),
     kind: jobKinds.restoreInPlace,
     pool: target.pool,
     instanceId: target.id,
@@ -84,7 +108,8 @@ async function assertFree(tx: CatalogSession, target: Instance): Promise<void> {
   const isOpen = (kind: string): boolean => open.some((job) => job.kind === kind);
   if (isOpen(jobKinds.removeInstance)) throw notActiveError(target, 'being removed');
   if (isOpen(jobKinds.backup)) throw busyError(target, 'a backup');
-  if (status === 'restoring' || status === 'switching' || isOpen(jobKinds.restoreInPlace)) {
+  const isRestoring = status === 'restoring' || status === 'switching';
+  if (isRestoring || isOpen(jobKinds.restoreInPlace) || isOpen(jobKinds.restoreDatabases)) {
     throw busyError(target, 'a restore');
   }
   // One that failed has lost nothing by being tried again.

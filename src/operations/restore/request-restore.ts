@@ -5,7 +5,7 @@ import type { CatalogSession, Tag } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
 import type { BackupPolicy } from '../../model/backup-policy.ts';
 import type { Engine } from '../../model/engine-kind.ts';
-import type { BackupId, JobId } from '../../model/ids.ts';
+import type { JobId } from '../../model/ids.ts';
 import { newInstanceId, newJobId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
 import { defaultPool } from '../../model/instance.ts';
@@ -14,13 +14,13 @@ import { getBackup } from '../backup/get-backup.ts';
 import { assertQuota } from '../instances/instance-quota.ts';
 import { assertInstanceName, insertNamed } from '../instances/register-instance.ts';
 import type { RestorePayload } from '../job-payloads.ts';
-import { jobAttemptsMax, jobKinds } from '../job-payloads.ts';
+import { formatRestorePayload, jobAttemptsMax, jobKinds } from '../job-payloads.ts';
 import type { RequestParts } from '../parts.ts';
 import { emptyPolicy } from '../policy/get-policy.ts';
 import { policyFromStrategy } from '../policy/policy-rules.ts';
 import { assertTagCount, assertTagsWellFormed } from '../tags/tag-rules.ts';
 import { keepToken, replay } from './client-token.ts';
-import type { RestoreSource } from './restore-point.ts';
+import type { ResolvedPoint, RestoreSource } from './restore-point.ts';
 import { assertRestorable, assertSameServer, resolvePoint } from './restore-point.ts';
 
 export type BackupStrategy = { readonly startTime: string; readonly keepDays: number };
@@ -64,11 +64,11 @@ export async function requestRestore(
   assertTagCount(request.tags);
   const earlier = clientToken && (await replay(parts, request, clientToken));
   if (earlier) return earlier;
-  const backupId = await resolvePoint(parts.catalog, request);
+  const resolved = await resolvePoint(parts.catalog, request);
   const attempt = (): Promise<RestoreResult> =>
     insertNamed(request.name, () =>
       parts.catalog.transaction(async (tx) => {
-        const result = await accept(tx, parts, request, backupId);
+        const result = await accept(tx, parts, request, resolved);
         if (clientToken) await keepToken(tx, parts, { ...result, request, clientToken });
         if (effect === 'check') throw new CheckedOnly(result);
         return result;
@@ -101,7 +101,7 @@ async function accept(
   tx: CatalogSession,
   parts: RequestParts,
   request: RestoreRequest,
-  backupId: BackupId,
+  { backupId, recovery }: ResolvedPoint,
 ): Promise<RestoreResult> {
   const backup = await getBackup(tx, request.projectId, backupId);
   assertRestorable(parts, backup, request);
@@ -114,7 +114,7 @@ async function accept(
   await tx.instances.insert(instance);
   await tx.policies.put({ ...emptyPolicy(projectId, id, createdAt), policy });
   for (const tag of request.tags) await tx.tags.put(projectId, { ...tag, instanceId: id });
-  const jobId = await insertJob(tx, parts, { instance, backup, port: request.port });
+  const jobId = await insertJob(tx, parts, { instance, backup, recovery, port: request.port });
   return { instance, jobId, policy };
 }
 
@@ -156,14 +156,20 @@ async function insertJob(
   {
     instance,
     backup,
+    recovery,
     port,
-  }: { readonly instance: Instance; readonly backup: Backup; readonly port: number },
+  }: Pick<ResolvedPoint, 'recovery'> & {
+    readonly instance: Instance;
+    readonly backup: Backup;
+    readonly port: number;
+  },
 ): Promise<JobId> {
   const jobId = newJobId(idSource(parts.random));
   const payload: RestorePayload = {
     backupId: backup.id,
     sourceInstanceId: backup.instanceId,
     targetInstanceId: instance.id,
+    recovery,
     port,
   };
   await tx.jobs.insert({
@@ -173,7 +179,7 @@ async function insertJob(
     pool: instance.pool,
     instanceId: instance.id,
     instanceName: instance.name,
-    payload,
+    payload: formatRestorePayload(payload),
     attemptsMax: jobAttemptsMax[jobKinds.restore],
     createdAt: instance.createdAt,
   });

@@ -8,29 +8,41 @@ import type { RecoveryTarget } from '../../model/recovery-target.ts';
 import { majorVersion } from '../../model/server-version.ts';
 import type { RequestParts } from '../parts.ts';
 import { driverFor } from '../parts.ts';
-import { findWindow, listRestoreWindows } from './restore-windows.ts';
-
-/** The recovery targets that a request can name. */
-export type RestorePoint = Extract<RecoveryTarget, { readonly kind: 'end-of-backup' | 'time' }>;
+import { findRecoveryFacts, newestTimeline } from './recovery-facts.ts';
+import type { RequestedRecovery } from './recovery-payload.ts';
+import { planRecovery } from './recovery-plan.ts';
+import { unreachableError } from './unreachable-target.ts';
 
 export type RestoreSource = {
   readonly projectId: ProjectId;
   /** May be gone: its manual backups stay. */
   readonly sourceInstanceId: InstanceId;
-  readonly point: RestorePoint;
+  readonly point: RecoveryTarget;
 };
 
-/** The backup that the point stands for. @throws invalid (time), not-found (instance) */
+export type ResolvedPoint = {
+  readonly backupId: BackupId;
+  /** Null: the backup as it is. */
+  readonly recovery: RequestedRecovery | null;
+};
+
+/** How the point is reached. @throws invalid with what can be had instead; not-found (instance) */
 export async function resolvePoint(
   catalog: CatalogSession,
-  { projectId, sourceInstanceId: instanceId, point }: RestoreSource,
-): Promise<BackupId> {
-  if (point.kind === 'end-of-backup') return point.backupId;
-  const windows = await listRestoreWindows(catalog, { projectId, instanceId });
-  return findWindow(windows, point.at).backupId;
+  { projectId, sourceInstanceId: instanceId, point: target }: RestoreSource,
+): Promise<ResolvedPoint> {
+  if (target.kind === 'end-of-backup') return { backupId: target.backupId, recovery: null };
+  const facts = await findRecoveryFacts(catalog, { projectId, instanceId });
+  const planned = planRecovery(facts, target);
+  if (planned.outcome === 'unreachable') throw unreachableError(target, planned.reaches);
+  const { backupId, log } = planned.plan;
+  if (!log) return { backupId, recovery: null };
+  const until = log.until.position;
+  const recovery = { target, log: { ...log, until }, newestTimeline: newestTimeline(facts) };
+  return { backupId, recovery };
 }
 
-/** @throws invalid, conflict */
+/** What replaces or makes a whole server. @throws invalid, conflict */
 export function assertRestorable(
   parts: Pick<RequestParts, 'engines'>,
   backup: Backup,
@@ -38,6 +50,22 @@ export function assertRestorable(
 ): void {
   if (backup.instanceId !== sourceInstanceId) {
     throw new CairnError('invalid', `backup ${backup.id} is not one of ${sourceInstanceId}`);
+  }
+  assertUsable(parts, backup);
+  if (backup.databases.length === 0) return;
+  throw new CairnError('invalid', `backup ${backup.name} holds single databases, not a server`, {
+    reason: 'databases-not-offered',
+    hint: 'restore its databases into an instance that runs: cairn restore --database … --into',
+  });
+}
+
+/** @throws invalid, conflict */
+export function assertUsable(parts: Pick<RequestParts, 'engines'>, backup: Backup): void {
+  if (backup.type === 'incremental') {
+    throw new CairnError('invalid', `backup ${backup.name} is a stretch of log`, {
+      reason: 'backup-incremental',
+      hint: 'name a full backup, or a time',
+    });
   }
   if (backup.state.status !== 'completed') {
     throw new CairnError('conflict', `backup ${backup.name} is ${backup.state.status}`, {

@@ -1,12 +1,35 @@
-import type { FolderRestoreResult } from '../../engines/engine.ts';
-import type { BackupId } from '../../model/ids.ts';
+// Restores into a folder with nothing but repository and key: neither catalog nor service is asked,
+// so it works on an empty machine.
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FolderRecovery, FolderRestoreResult } from '../../engines/engine.ts';
+import { CairnError } from '../../model/errors.ts';
+import type { BackupId, InstanceId } from '../../model/ids.ts';
+import type { RecoveryTarget } from '../../model/recovery-target.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { Repository, StoredBackup } from '../../repository/repository.ts';
 import type { EngineDrivers } from '../parts.ts';
 import { driverFor } from '../parts.ts';
+import type { LogFetchPlace } from './fetch-archived-log.ts';
+import { fetchPlanName, formatFetchPlan } from './fetch-archived-log.ts';
+import { openLogSource } from './open-recovery.ts';
+import { newestTimeline } from './recovery-facts.ts';
+import { planRecovery } from './recovery-plan.ts';
+import { readStoredFacts } from './stored-facts.ts';
+import { unreachableError } from './unreachable-target.ts';
+
+export type FolderPoint =
+  | { readonly kind: 'backup'; readonly backupId: BackupId }
+  | {
+      readonly kind: 'target';
+      readonly instanceId: InstanceId;
+      readonly target: Exclude<RecoveryTarget, { readonly kind: 'end-of-backup' }>;
+      /** How the server will call us for log, and with what. */
+      readonly fetch: LogFetchPlace;
+    };
 
 export type FolderRestoreRequest = {
-  readonly backupId: BackupId;
+  readonly point: FolderPoint;
   /** Absolute; new or empty. */
   readonly targetDir: string;
   readonly tablespaceDirs: Readonly<Record<string, string>>;
@@ -15,19 +38,58 @@ export type FolderRestoreRequest = {
   readonly log: Logger;
 };
 
-/**
- * Restores a backup into a folder with nothing but repository and key: neither catalog nor service
- * is asked, so it works on an empty machine. @throws not-found, invalid (folder not empty),
- * repository-damaged
- */
+export type FolderRestoreParts = {
+  readonly repository: Repository;
+  readonly engines: EngineDrivers;
+};
+
+export type RestoredFolder = FolderRestoreResult & {
+  readonly stored: StoredBackup;
+  /** Null: the server comes up as the backup ends. */
+  readonly supportDir: string | null;
+};
+
+/** @throws not-found, invalid (folder not empty, target out of reach), repository-damaged */
 export async function restoreToFolder(
-  parts: { readonly repository: Repository; readonly engines: EngineDrivers },
+  parts: FolderRestoreParts,
   request: FolderRestoreRequest,
-): Promise<FolderRestoreResult & { readonly stored: StoredBackup }> {
-  const { backupId, signal } = request;
-  const instanceId = await parts.repository.locateBackup(backupId, signal);
-  const source = await parts.repository.openReader(instanceId, backupId, signal);
-  const driver = driverFor(parts.engines, source.stored.facts.instance.engine);
-  const result = await driver.restoreFolder({ ...request, source });
-  return { ...result, stored: source.stored };
+): Promise<RestoredFolder> {
+  const { point, signal } = request;
+  if (point.kind === 'backup') return await restore(parts, request, point.backupId, null);
+  const facts = await readStoredFacts(parts.repository, point.instanceId, signal);
+  const planned = planRecovery(facts, point.target);
+  if (planned.outcome === 'unreachable') throw unreachableError(point.target, planned.reaches);
+  const { backupId, log } = planned.plan;
+  const backup = facts.backups.find(({ id }) => id === backupId);
+  if (!backup) throw new CairnError('bug', `backup ${backupId} is not one of those planned with`);
+  if (!log) return await restore(parts, request, backupId, null);
+  const { instanceId, target, fetch } = point;
+  const { streamId, until } = log;
+  const range = { startPosition: backup.stopPosition, endPosition: until.position };
+  const supportDir = `${request.targetDir}-recovery`;
+  const planPath = join(supportDir, fetchPlanName);
+  const restored = await restore(parts, request, backupId, {
+    ...{ target, supportDir, newestTimeline: newestTimeline(facts) },
+    log: await openLogSource(parts.repository.log, { instanceId, streamId, ...range }, signal),
+    fetchCommand: fetch.commandFor(planPath),
+  });
+  const plan = { ...fetch.place, instanceId, streamId, files: restored.logPlan ?? {} };
+  const engine = restored.stored.facts.instance.engine;
+  await writeFile(planPath, formatFetchPlan({ ...plan, engine }), { mode: 0o600 });
+  return restored;
+}
+
+async function restore(
+  { repository, engines }: FolderRestoreParts,
+  request: FolderRestoreRequest,
+  backupId: BackupId,
+  recovery: FolderRecovery | null,
+): Promise<RestoredFolder> {
+  const { point, signal } = request;
+  const instanceId =
+    point.kind === 'target' ? point.instanceId : await repository.locateBackup(backupId, signal);
+  const source = await repository.openReader(instanceId, backupId, signal);
+  const driver = driverFor(engines, source.stored.facts.instance.engine);
+  const result = await driver.restoreFolder({ ...request, source, recovery });
+  return { ...result, stored: source.stored, supportDir: recovery?.supportDir ?? null };
 }

@@ -1,40 +1,24 @@
-// The moments that an instance can be restored to. What is offered and what a restore by time
-// accepts are read from the same plan, so they cannot differ.
+// The moments that an instance can be restored to, for who chooses one.
 import type { CatalogSession } from '../../catalog/catalog.ts';
-import type { Backup } from '../../model/backup.ts';
-import { CairnError } from '../../model/errors.ts';
-import type { BackupId, InstanceId, ProjectId } from '../../model/ids.ts';
-import { getInstance } from '../instances/get-instance.ts';
+import type { InstanceQuery } from './recovery-facts.ts';
+import { findRecoveryFacts } from './recovery-facts.ts';
+import type { RecoveryFacts } from './recovery-plan.ts';
+import { planReaches } from './recovery-plan.ts';
 
-/** Without archived logs a window is one moment: the end of a full backup. */
-export type RestoreWindow = {
-  readonly startAt: Date;
-  readonly endAt: Date;
-  readonly backupId: BackupId;
-};
+/** Both ends can be had. Without archived log it is one moment: the end of a full backup. */
+export type RestoreWindow = { readonly startAt: Date; readonly endAt: Date };
 
-export type WindowQuery = {
-  readonly projectId: ProjectId;
-  readonly instanceId: InstanceId;
-};
-
-const pageLimit = 500;
-/** Older full backups than so many are not offered by time; by their id they are. */
-const windowsMax = 10_000;
 const dayMs = 86_400_000;
 
-/** Ascending. Only completed full backups count. */
-export function planRestoreWindows(
-  backups: readonly Pick<Backup, 'id' | 'type' | 'state'>[],
-): readonly RestoreWindow[] {
-  return backups
-    .flatMap(({ id, type, state }): RestoreWindow[] => {
-      if (state.status !== 'completed' || (type !== 'auto' && type !== 'manual')) return [];
-      return [{ startAt: state.endedAt, endAt: state.endedAt, backupId: id }];
-    })
-    .toSorted(
-      (a, b) => a.endAt.getTime() - b.endAt.getTime() || (a.backupId < b.backupId ? -1 : 1),
-    );
+/** Ascending, and apart from each other. */
+export function planRestoreWindows(facts: RecoveryFacts): readonly RestoreWindow[] {
+  const windows: RestoreWindow[] = [];
+  for (const { startAt, endAt } of planReaches(facts)) {
+    const last = windows.at(-1);
+    if (!last || startAt > last.endAt) windows.push({ startAt, endAt });
+    else if (endAt > last.endAt) windows.splice(-1, 1, { startAt: last.startAt, endAt });
+  }
+  return windows;
 }
 
 /** The windows that touch the day of UTC that begins then. */
@@ -48,48 +32,10 @@ export function selectDay(
   );
 }
 
-/**
- * The backup that holds the moment. @throws invalid with the nearest moments that can be had
- */
-export function findWindow(windows: readonly RestoreWindow[], at: Date): RestoreWindow {
-  const found = windows.find(({ startAt, endAt }) => startAt <= at && at <= endAt);
-  if (found) return found;
-  const before = windows.findLast(({ endAt }) => endAt < at)?.endAt;
-  const after = windows.find(({ startAt }) => startAt > at)?.startAt;
-  const near = [before, after].filter((moment) => moment !== undefined);
-  const listed = near.map((moment) => `${moment.getTime()} (${moment.toISOString()})`).join(' or ');
-  throw new CairnError('invalid', `the instance cannot be restored to ${at.toISOString()}`, {
-    reason: 'restore-time-unreachable',
-    hint:
-      near.length === 0
-        ? 'it has no completed full backup'
-        : `no logs are archived, so only ends of backups can be had: the nearest is ${listed}`,
-  });
-}
-
-/**
- * The windows of an instance, also of one that is gone and has left backups. @throws not-found for
- * one that is gone without any
- */
+/** @throws not-found for an instance that is gone and has left no backups */
 export async function listRestoreWindows(
   catalog: CatalogSession,
-  query: WindowQuery,
+  query: InstanceQuery,
 ): Promise<readonly RestoreWindow[]> {
-  const windows = planRestoreWindows(await listCompleted(catalog, query));
-  if (windows.length === 0) await getInstance(catalog, query.projectId, query.instanceId);
-  return windows;
-}
-
-async function listCompleted(
-  catalog: CatalogSession,
-  { projectId, instanceId }: WindowQuery,
-): Promise<readonly Backup[]> {
-  const backups: Backup[] = [];
-  const filter = { projectId, instanceId, status: 'completed' } as const;
-  for (let offset = 0; offset < windowsMax; offset += pageLimit) {
-    const page = await catalog.backups.list(filter, { offset, limit: pageLimit });
-    backups.push(...page.items);
-    if (page.items.length < pageLimit) break;
-  }
-  return backups;
+  return planRestoreWindows(await findRecoveryFacts(catalog, query));
 }

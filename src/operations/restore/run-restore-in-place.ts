@@ -1,7 +1,7 @@
 // Restores a backup over an instance whose server Cairn started. `in-place-plan.ts` says why no
 // moment of a crash loses data: the old folder stays until the new server has answered.
 
-import type { EngineDriver, StartedServer } from '../../engines/engine.ts';
+import type { EngineDriver, RecoveryReport, StartedServer } from '../../engines/engine.ts';
 import type { JobContext } from '../../jobs/job-kind.ts';
 import { CairnError, isErrorKind, recordError } from '../../model/errors.ts';
 import type { Connection, Instance, ManagedServer } from '../../model/instance.ts';
@@ -15,7 +15,10 @@ import type { WorkerParts } from '../worker-parts.ts';
 import { backUpRestored } from './back-up-restored.ts';
 import { planInPlace, planNewHome } from './in-place-plan.ts';
 import { openBackup } from './open-backup.ts';
+import { openRecovery } from './open-recovery.ts';
 import { listOtherHomes, removeIdleHomes, removeOtherHomes } from './other-homes.ts';
+import { describeRecovery } from './recovery-result.ts';
+import { endReplacedLog } from './replaced-log.ts';
 import { findRestoredLogin } from './restored-login.ts';
 
 /** A server that was stopped in the middle may have much of its log to replay. */
@@ -71,13 +74,13 @@ export async function runRestoreInPlace(
 }
 
 async function copyAndSwitch(change: Change): Promise<void> {
-  const copied = await copy(change);
-  await beginSwitch(change);
-  await switchOver(change, copied);
+  const { managed, recovered } = await copy(change);
+  await beginSwitch(change, recovered);
+  await switchOver(change, managed);
 }
 
 /** The old server goes on meanwhile. Whatever fails here leaves nothing behind. */
-async function copy(change: Change): Promise<ManagedServer> {
+async function copy(change: Change): ReturnType<EngineDriver['prepareRestored']> {
   const { job, context, parts, payload, driver, old, newHome, target } = change;
   const { signal, log } = context;
   context.progress({ phase: 'preparing', doneBytes: 0, totalBytes: null });
@@ -93,8 +96,9 @@ async function copy(change: Change): Promise<ManagedServer> {
   await removeIdleHomes({ context, parts, driver, payload, projectId: job.projectId });
   await removeServer(driver, newHome, context);
   try {
+    const recovery = await openRecovery(backup, payload.recovery, parts, signal);
     return await driver.prepareRestored({
-      ...{ source, homeDir: newHome, signal, log },
+      ...{ source, homeDir: newHome, recovery, signal, log },
       onProgress: (phase, doneBytes, totalBytes) =>
         context.progress({ phase, doneBytes, totalBytes }),
     });
@@ -108,13 +112,14 @@ async function copy(change: Change): Promise<ManagedServer> {
  * From here on one of two servers must be started, so a cancel that was asked for comes first: it
  * is read under the lock that it is written under.
  */
-async function beginSwitch(change: Change): Promise<void> {
-  const { job, context, parts, target } = change;
+async function beginSwitch(change: Change, recovered: RecoveryReport | null): Promise<void> {
+  const { job, context, parts, payload, target } = change;
   try {
     await context.commit(async (tx) => {
       const current = await tx.jobs.find(job.projectId, job.id);
       if (current?.cancelRequested) throw new CairnError('cancelled', 'cancelled on request');
       await tx.instances.setState(target.id, { status: 'switching' }, parts.clock.now());
+      await tx.jobs.setResult(job.id, describeRecovery(payload, recovered));
     });
   } catch (error) {
     if (isErrorKind(error, 'cancelled')) await discardCopy(change);
@@ -174,6 +179,7 @@ async function finish({ context, parts, target }: Change, started: StartedServer
       state: { status: 'active' },
       updatedAt: parts.clock.now(),
     });
+    await endReplacedLog(tx, target, parts.clock.now());
   });
 }
 

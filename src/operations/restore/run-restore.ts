@@ -10,6 +10,8 @@ import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import { backUpRestored } from './back-up-restored.ts';
 import { openBackup } from './open-backup.ts';
+import { openRecovery } from './open-recovery.ts';
+import { describeRecovery } from './recovery-result.ts';
 import { findRestoredLogin } from './restored-login.ts';
 
 /**
@@ -33,8 +35,9 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
   const source = await openBackup(backup, context, parts);
   // An earlier attempt may have left files, or a server that nobody knows.
   await removeServer(driver, homeDir, context);
+  const recovery = await openRecovery(backup, payload.recovery, parts, signal);
   const started = await driver.startRestored({
-    ...{ source, homeDir, port: payload.port, signal, log },
+    ...{ source, homeDir, port: payload.port, recovery, signal, log },
     login: await findRestoredLogin(job, payload.sourceInstanceId, target, parts),
     onProgress: (phase, doneBytes, totalBytes) =>
       context.progress({ phase, doneBytes, totalBytes }),
@@ -47,7 +50,11 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
       state: { status: 'active' },
       updatedAt: parts.clock.now(),
     };
-    await context.commit((tx) => tx.instances.update(running));
+    const report = describeRecovery(payload, started.recovered);
+    await context.commit(async (tx) => {
+      await tx.instances.update(running);
+      await tx.jobs.setResult(job.id, report);
+    });
   } catch (error) {
     if (!(await isTakenOver(job, target.id, parts))) {
       await driver.stopManaged(started.managed, AbortSignal.timeout(60_000));

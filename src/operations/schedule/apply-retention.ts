@@ -2,6 +2,8 @@ import type { CatalogSession, PolicyRecord } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import { expireBackup } from '../backup/request-backup-deletion.ts';
+import { findNewestBase } from '../log-archive/find-trims.ts';
+import { leadsIntoWindow } from '../log-archive/plan-log-retention.ts';
 import type { RequestParts } from '../parts.ts';
 import { cutoffOf, planRetention } from './plan-retention.ts';
 
@@ -22,9 +24,10 @@ export async function applyRetention(parts: Parts, record: PolicyRecord): Promis
   const now = clock.now();
   const { keepDays } = policy;
   const newestCompleted = await catalog.backups.findLatestCompleted(instanceId);
+  const neededByLog = await findNeededByLog(catalog, record, cutoffOf({ keepDays, now }));
   const backups = await listOld(parts, record, cutoffOf({ keepDays, now }));
   let count = 0;
-  for (const id of planRetention({ keepDays, now, newestCompleted, backups })) {
+  for (const id of planRetention({ keepDays, now, newestCompleted, neededByLog, backups })) {
     try {
       await expireBackup(parts, projectId, id, (tx, backup) =>
         assertExpired(tx, backup, clock.now()),
@@ -53,10 +56,23 @@ async function assertExpired(tx: CatalogSession, backup: Backup, now: Date): Pro
   const isLatestKept = latest === null || kept?.state.status === 'completed';
   if (policy?.kind === 'on' && isLatestKept) {
     const { keepDays } = policy;
-    const input = { keepDays, now, newestCompleted: kept, backups: [backup] };
+    const neededByLog = await findNeededByLog(tx, backup, cutoffOf({ keepDays, now }));
+    const input = { keepDays, now, newestCompleted: kept, neededByLog, backups: [backup] };
     if (planRetention(input).includes(id)) return;
   }
   throw new CairnError('conflict', `backup ${name} has not expired after all`);
+}
+
+/** The newest full backup that had ended by then, if log leads from it to later times. */
+async function findNeededByLog(
+  catalog: CatalogSession,
+  { projectId, instanceId }: Pick<PolicyRecord, 'projectId' | 'instanceId'>,
+  cutoff: Date,
+): Promise<Pick<Backup, 'id'> | null> {
+  const streams = await catalog.logStreams.list(instanceId);
+  if (streams.length === 0) return null;
+  const base = await findNewestBase(catalog, { projectId, instanceId }, cutoff);
+  return base && leadsIntoWindow(base, streams, cutoff) ? base : null;
 }
 
 /** Backups that began before the moment; one that ended before has begun before. */

@@ -8,19 +8,23 @@ export type RetentionInput = {
   readonly now: Date;
   /** The newest completed full backup of the instance, manual or automated. */
   readonly newestCompleted: Pick<Backup, 'id'> | null;
+  /** An older one from which archived log leads to times that are kept. */
+  readonly neededByLog?: Pick<Backup, 'id'> | null;
   readonly backups: readonly Pick<Backup, 'id' | 'type' | 'state' | 'startedAt'>[];
 };
 
 /**
  * Which backups have outlived their days: automated ones that ended, well or not, more than
  * `keepDays` ago. Never a manual one, never one that is not finished, and never the newest
- * completed one: what is left when backups stop coming must still restore. Oldest first.
+ * completed one: what is left when backups stop coming must still restore. Nor the newest one from
+ * before those days, while a time within them is reached from it. Oldest first.
  */
 export function planRetention(input: RetentionInput): readonly BackupId[] {
   const cutoff = cutoffOf(input);
+  const kept = [input.newestCompleted?.id, input.neededByLog?.id];
   return input.backups
     .filter(({ id, type, state }) => {
-      if (type !== 'auto' || id === input.newestCompleted?.id) return false;
+      if (type !== 'auto' || kept.includes(id)) return false;
       const hasEnded = state.status === 'completed' || state.status === 'failed';
       return hasEnded && state.endedAt < cutoff;
     })

@@ -1,10 +1,11 @@
-// The clockwork of `serve`: asks for the backups that are due, expires those that are too old, and
-// has the storage tidied once a day.
+// The clockwork of `serve`: asks for the backups that are due, expires those that are too old, sees
+// to it that logs are archived, and has the storage tidied once a day.
 // Every replica runs one; they need not know of each other.
 import type { PolicyRecord } from '../../catalog/catalog.ts';
 import { forgetOldJobs } from '../jobs/forget-jobs.ts';
+import { scheduleLogArchive, scheduleLogTrims } from '../log-archive/schedule-log-archive.ts';
 import { scheduleOffsiteCopies } from '../offsite/schedule-offsite.ts';
-import type { RequestParts } from '../parts.ts';
+import type { LogArchiveSetting, RequestParts } from '../parts.ts';
 import { schedulePrunes } from '../prune/schedule-prunes.ts';
 import { applyRetention } from './apply-retention.ts';
 import { applySchedule } from './apply-schedule.ts';
@@ -12,7 +13,12 @@ import { watchClock } from './clock-jumps.ts';
 import { resumeDeletions } from './resume-deletions.ts';
 
 type Parts = Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>;
-type ServiceParts = Parts & Pick<RequestParts, 'secondStorage'>;
+type ServiceParts = Parts &
+  Pick<RequestParts, 'secondStorage' | 'engines'> & {
+    readonly logArchive: LogArchiveSetting;
+    /** Whether the storage locks what backups need. */
+    readonly locksObjects: boolean;
+  };
 
 const tickMs = 15_000;
 const tidyMs = 5 * 60_000;
@@ -31,7 +37,9 @@ export async function runScheduler(parts: ServiceParts, signal: AbortSignal): Pr
       log.warn('the clock has jumped: for an hour nothing is deleted because of its age');
     }
     try {
-      await runSchedulerOnce(parts, { tidy: isTimeToTidy && isTrusted, signal });
+      const { locksObjects: locksToo } = parts;
+      await runSchedulerOnce(parts, { tidy: isTimeToTidy && isTrusted, locksToo, signal });
+      await scheduleLogArchive(parts, signal);
       if (parts.secondStorage) {
         await scheduleOffsiteCopies(parts, { removeOlder: isTrusted, signal });
       }
@@ -45,9 +53,10 @@ export async function runScheduler(parts: ServiceParts, signal: AbortSignal): Pr
 /** One round over all policies; one that fails does not keep the others from theirs. */
 export async function runSchedulerOnce(
   parts: Parts,
-  { tidy, signal }: { readonly tidy: boolean; readonly signal: AbortSignal },
+  options: { readonly tidy: boolean; readonly locksToo?: boolean; readonly signal: AbortSignal },
 ): Promise<void> {
   const { catalog, clock, log } = parts;
+  const { tidy, locksToo = false, signal } = options;
   for (let offset = 0; !signal.aborted; offset += pageLimit) {
     const records = await catalog.policies.listActive({ offset, limit: pageLimit });
     for (const record of records) {
@@ -60,7 +69,8 @@ export async function runSchedulerOnce(
   }
   if (!tidy || signal.aborted) return;
   await forgetOldJobs(catalog, clock.now());
-  await schedulePrunes(parts);
+  await schedulePrunes(parts, { locksToo });
+  await scheduleLogTrims(parts, signal);
 }
 
 async function applyPolicy(parts: Parts, record: PolicyRecord, tidy: boolean): Promise<void> {

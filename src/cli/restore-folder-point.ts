@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import type { Config } from '../config/config.ts';
+import { CairnError } from '../model/errors.ts';
+import { parseInstanceId } from '../model/ids.ts';
+import type { FolderPoint } from '../operations/restore/restore-to-folder.ts';
+import type { TargetOptions } from './restore-target.ts';
+import { readRestoreTarget } from './restore-target.ts';
+
+/** What is restored to a folder, where the service is not asked. @throws invalid */
+export function readFolderPoint(options: TargetOptions, config: Config): FolderPoint {
+  const target = readRestoreTarget(options);
+  if (target.kind === 'end-of-backup') return { kind: 'backup', backupId: target.backupId };
+  const instanceId = parseInstanceId(options.instance ?? '');
+  if (!instanceId) {
+    throw new CairnError('invalid', `${options.instance} is not an instance id`, {
+      hint: 'with --to only the storage is asked, which knows instances by their ids',
+    });
+  }
+  const { storageUrl, dataDir } = config;
+  const main = join(import.meta.dirname, '../main.ts');
+  const commandFor = (planPath: string): string =>
+    [process.execPath, main, 'wal-get', '--plan', planPath].map(quote).join(' ');
+  return {
+    kind: 'target',
+    instanceId,
+    target,
+    fetch: { place: { storageUrl, dataDir }, commandFor },
+  };
+}
+
+export function recoveryNote(supportDir: string): string {
+  return `The server recovers when it is started: it fetches archived log with this Cairn, so its user
+must be able to read the storage and the key (or have CAIRN_MASTER_KEY in its environment). When it
+ends with “recovery ended before configured recovery target was reached”, nothing was committed
+behind the target: delete the line recovery_target_time (or _lsn) at the end of postgresql.auto.conf
+and start it again. Once it takes queries, ${supportDir} is of no use any more.
+`;
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

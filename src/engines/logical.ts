@@ -1,0 +1,69 @@
+// Logical backups: what some databases contain, as the engine's own tools export and import it. The
+// files of such a backup are pieces: those of one folder, one after another, are one export.
+import type { Connection } from '../model/instance.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { BaseBackupOptions, BaseBackupResult, SourceFile, SourceListing } from './engine.ts';
+
+export type LogicalBackupOptions = Omit<BaseBackupOptions, 'label' | 'previous'> & {
+  readonly databases: readonly string[];
+};
+
+/** A file as people know it, whatever pieces it is stored in. */
+export type LogicalFile = {
+  /** Null: it belongs to no database, but to the whole server. */
+  readonly databaseName: string | null;
+  /** A suggestion; may hold anything that a name of a database may. */
+  readonly fileName: string;
+  readonly sizeBytes: number;
+  readonly parts: readonly SourceFile[];
+};
+
+/** What a restore of databases reads from. */
+export interface LogicalSource extends SourceListing {
+  /** The bytes of whole files one after another. @throws repository-damaged */
+  stream(files: readonly SourceFile[], signal: AbortSignal): AsyncGenerator<Uint8Array>;
+}
+
+export type DatabaseName = { readonly oldName: string; readonly newName: string };
+
+export type DatabaseRestoreOptions = {
+  readonly source: LogicalSource;
+  /** None may exist under its new name. */
+  readonly databases: readonly DatabaseName[];
+  /** What roles that the target lacks mean: they are made, or the restore is refused. */
+  readonly missingRoles: 'create' | 'refuse';
+  /** Names what an attempt leaves when it dies; the next one of that tag removes it. */
+  readonly tag: string;
+  readonly onProgress: (phase: string, doneBytes: number, totalBytes: number) => void;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+};
+
+export type RestoredDatabase = DatabaseName & {
+  readonly tableCount: number;
+  /** Counted in the backup and in the restored database: the same. */
+  readonly rowCount: number;
+};
+
+export interface LogicalDriver {
+  /**
+   * Exports the databases, each as of one moment of its own, and what belongs to the whole server.
+   * Answers when all of it was read and found whole.
+   * @throws invalid (database-unknown); engine-unreachable, engine-refused; whatever the sink throws
+   */
+  takeLogicalBackup(
+    connection: Connection,
+    options: LogicalBackupOptions,
+  ): Promise<BaseBackupResult>;
+  /** The files of a logical backup; null: it is none. */
+  logicalFiles(source: SourceListing): readonly LogicalFile[] | null;
+  /**
+   * Imports databases under new names: all of them or none, each appears under its name when it is
+   * whole. @throws invalid (database-unknown), conflict (database-name-taken), engine-refused
+   * (also when rows are missing), repository-damaged
+   */
+  restoreDatabases(
+    connection: Connection,
+    options: DatabaseRestoreOptions,
+  ): Promise<readonly RestoredDatabase[]>;
+}

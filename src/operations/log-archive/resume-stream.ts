@@ -1,0 +1,141 @@
+// Takes up a stream that an earlier job has followed. Where it goes on is what the storage says:
+// the catalog may be some seconds behind, and the server has forgotten what the storage holds.
+import { isErrorKind } from '../../model/errors.ts';
+import type { InstanceId } from '../../model/ids.ts';
+import { compareLogPositions } from '../../model/log-position.ts';
+import type { LogStream, LogStreamProgress } from '../../model/log-stream.ts';
+import type {
+  LogInterval,
+  LogPiece,
+  LogStreamSurvey,
+  StoredLogPiece,
+} from '../../repository/repository.ts';
+import type { WorkerParts } from '../worker-parts.ts';
+import { insertInterval } from './interval-backup.ts';
+import type { StoredSoFar } from './log-collector.ts';
+import { lastBytesMax, planWhole, usualCollectorLimits } from './log-collector.ts';
+import type { OpenInterval } from './plan-interval.ts';
+import { addPiece, emptyInterval } from './plan-interval.ts';
+import type { SessionParts } from './stream-session.ts';
+import { StreamSession } from './stream-session.ts';
+
+export type ResumedStream = {
+  readonly session: StreamSession;
+  /** Null: nothing is. */
+  readonly stored: StoredSoFar | null;
+  /** What is left to be made of complete files that lie in pieces. */
+  readonly wholes: readonly LogPiece[];
+};
+
+/**
+ * Null when there is none to go on with. Intervals that the catalog does not know are told to it.
+ * @throws repository-damaged, storage-unavailable
+ */
+export async function resumeStream(
+  instanceId: InstanceId,
+  { catalog, repository }: Pick<WorkerParts, 'catalog' | 'repository'>,
+  parts: SessionParts,
+): Promise<ResumedStream | null> {
+  const stream = await catalog.logStreams.findFollowing(instanceId);
+  if (!stream) return null;
+  const { context, clock, jobId } = parts;
+  const { signal, log } = context;
+  try {
+    const writer = await repository.log.resumeStream(instanceId, stream.id, signal);
+    // The last one that the catalog knows, and those that it was not told of.
+    const from = stream.progress.closed?.sequence ?? 0;
+    const survey = await repository.log.surveyStream(instanceId, stream.id, signal, from);
+    await tellIntervals(stream, survey, parts);
+    const { closed, open, last, coveredUntil } = planResume(stream, survey);
+    const session = new StreamSession(parts, { writer, closed, open });
+    const wholes = survey.pieces.flatMap((piece) => planWhole(piece, usualCollectorLimits) ?? []);
+    const lastBytes = last && (await readLastBytes(last, stream, repository, signal));
+    const position = last?.endPosition ?? null;
+    const stored = position && lastBytes && { position, coveredUntil, lastBytes };
+    return { session, stored, wholes };
+  } catch (error) {
+    if (!isErrorKind(error, 'not-found')) throw error;
+    log.error({ err: error, streamId: stream.id, jobId }, 'a stream of log is not in the storage');
+    const endedAt = clock.now();
+    const reason = `the storage does not hold it: ${error.message}`;
+    const state = { status: 'ended', cause: 'gap', endedAt, reason } as const;
+    await context.commit((tx) => tx.logStreams.setState(stream.id, state, endedAt));
+    return null;
+  }
+}
+
+async function tellIntervals(
+  stream: LogStream,
+  { record, intervals }: LogStreamSurvey,
+  { context, jobId }: SessionParts,
+): Promise<void> {
+  const ids = intervals.map(({ backupId }) => backupId);
+  await context.commit(async (tx) => {
+    const known = await tx.intervals.findKnown(stream.id, ids);
+    for (const interval of intervals) {
+      if (known.has(interval.backupId) || isTrimmed(stream, interval)) continue;
+      await insertInterval(tx, { record, interval, jobId });
+    }
+  });
+}
+
+/** Its deletion has begun. */
+function isTrimmed({ keptFrom }: LogStream, { endPosition }: LogInterval): boolean {
+  return compareLogPositions(endPosition, keptFrom) <= 0;
+}
+
+/** Pure. */
+export function planResume(
+  { progress }: Pick<LogStream, 'progress'>,
+  { pieces, intervals }: Pick<LogStreamSurvey, 'pieces' | 'intervals'>,
+): {
+  readonly closed: LogStreamProgress['closed'];
+  readonly open: OpenInterval;
+  readonly last: StoredLogPiece | null;
+  readonly coveredUntil: Date | null;
+} {
+  const logs = pieces.filter(({ file }) => file.kind === 'log');
+  const last = logs.reduce<StoredLogPiece | null>(laterOf, null);
+  const closed = laterClosed(progress.closed, intervals.at(-1) ?? null);
+  const open = logs
+    .filter(({ endPosition }) => {
+      return closed === null || compareLogPositions(endPosition, closed.position) > 0;
+    })
+    .reduce(addPiece, emptyInterval);
+  // Without a piece since, the server may have said later that nothing had happened.
+  const moments = [progress.covered?.at, last?.endAt, closed?.at];
+  const coveredUntil = moments.reduce<Date | null>(
+    (latest, at) => (at && (!latest || at > latest) ? at : latest),
+    null,
+  );
+  return { closed, open, last, coveredUntil };
+}
+
+/** Of a file that is not complete. Very large ones are not read for it. */
+async function readLastBytes(
+  { file, isLast, offsetBytes, lengthBytes }: StoredLogPiece,
+  { instanceId, id }: LogStream,
+  { log }: WorkerParts['repository'],
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const none = new Uint8Array();
+  const endBytes = offsetBytes + lengthBytes;
+  if (isLast || endBytes > usualCollectorLimits.wholeBytesMax) return none;
+  const { bytes } = await log.readFile(instanceId, id, file.name, signal);
+  return bytes.byteLength < endBytes
+    ? none
+    : new Uint8Array(bytes.subarray(Math.max(0, endBytes - lastBytesMax), endBytes));
+}
+
+function laterOf(a: StoredLogPiece | null, b: StoredLogPiece): StoredLogPiece {
+  return a && compareLogPositions(a.endPosition, b.endPosition) >= 0 ? a : b;
+}
+
+/** The storage knows intervals that the catalog was never told of, and none that are gone. */
+function laterClosed(
+  told: LogStreamProgress['closed'],
+  stored: LogInterval | null,
+): LogStreamProgress['closed'] {
+  if (!stored || (told && told.sequence >= stored.sequence)) return told;
+  return { sequence: stored.sequence, position: stored.endPosition, at: stored.endAt };
+}
