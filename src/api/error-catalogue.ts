@@ -168,8 +168,8 @@ export const byReason: Readonly<Record<ErrorReason, Entry>> = {
   'databases-not-offered': entry(
     400,
     'DBS.201207',
-    'Backups of single databases are not offered yet.',
-    '暂不支持指定数据库的备份。',
+    'Not offered for single databases.',
+    '不支持指定数据库的此操作。',
   ),
   'engine-mismatch': entry(
     400,

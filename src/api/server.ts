@@ -21,6 +21,7 @@ import { registerIdentityRoutes, registerTokenRoute } from './routes/identity.ts
 import { registerInstanceRoutes } from './routes/instances.ts';
 import { registerJobDetailRoutes, registerJobRoutes } from './routes/jobs.ts';
 import { registerLogIntervalRoutes } from './routes/log-archive.ts';
+import { registerLogicalRoutes } from './routes/logical.ts';
 import { registerMaintenanceRoutes } from './routes/maintenance.ts';
 import { registerOffsiteInstanceRoute, registerOffsiteRoutes } from './routes/offsite.ts';
 import { registerPolicyRoutes } from './routes/policies.ts';
@@ -106,6 +107,7 @@ export function createApiServer(parts: ApiParts): ApiApp {
       registerBackupDetailRoutes(scope, parts);
       registerJobDetailRoutes(scope, parts);
       registerMaintenanceRoutes(scope, parts);
+      registerLogicalRoutes(scope, parts);
     },
     { prefix: '/cairn/v1/:projectId' },
   );

@@ -5,6 +5,7 @@ import { CairnError } from '../model/errors.ts';
 import type { InstanceId, ProjectId } from '../model/ids.ts';
 import type {
   Connection,
+  HostAddress,
   Instance,
   InstanceState,
   PlacedServer,
@@ -199,12 +200,23 @@ function toConnection(row: InstanceRow, masterKey: MasterKey): Connection | null
   return {
     host: readText(value['host'], place),
     port: readNumber(value['port'], place),
+    standbys: toStandbys(value['standbys'], place),
     database: readText(value['database'], place),
     user: readText(value['user'], place),
     password: wrapped === null ? null : unwrapSecret(masterKey, wrapped, passwordPurpose(row.id)),
     tls: readWord(tlsModes, value['tls'], place),
     tlsCaPem: value['tlsCaPem'] === null ? null : readText(value['tlsCaPem'], place),
   };
+}
+
+/** Rows from before there were standbys have none. */
+function toStandbys(value: unknown, place: string): readonly HostAddress[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw damagedRow(place);
+  return value.map((each: Readonly<Record<string, unknown>>) => ({
+    host: readText(each['host'], place),
+    port: readNumber(each['port'], place),
+  }));
 }
 
 function toManaged(text: string): PlacedServer {

@@ -32,6 +32,7 @@ type CreateOptions = CommonOptions & {
   readonly instance: string;
   readonly name?: string;
   readonly description?: string;
+  readonly database?: readonly string[];
   readonly wait?: boolean;
 };
 
@@ -41,13 +42,15 @@ function addCreate(group: Command, context: Context): void {
     .requiredOption('--instance <ID>', 'id or name of the server')
     .option('--name <NAME>', 'name of the backup (default: made from the time)')
     .option('--description <TEXT>', 'at most 256 characters')
+    .option('--database <NAME...>', 'only these databases, exported one by one (default: all)')
     .option('--wait', 'wait for the end and show progress')
     .action(async (options: CreateOptions) => {
       const service = await openService(options, context.program);
       const instance = await findInstance(service, options.instance);
       const name = options.name ?? defaultName(program.clock.now());
       const description = options.description ?? '';
-      const body = { instance_id: instance.id, name, description };
+      const databases = (options.database ?? []).map((database) => ({ name: database }));
+      const body = { instance_id: instance.id, name, description, databases };
       const answer = await service.rds<CreateBackupResponse>('POST', '/backups', body);
       if (!options.wait) {
         if (options.json) return output.json(answer);

@@ -29,11 +29,12 @@ export function readFolderPoint(options: TargetOptions, config: Config): FolderP
 }
 
 export function recoveryNote(supportDir: string): string {
-  return `The server recovers when it is started: it fetches archived log with this Cairn, so its user
-must be able to read the storage and the key (or have CAIRN_MASTER_KEY in its environment). When it
-ends with “recovery ended before configured recovery target was reached”, nothing was committed
-behind the target: delete the line recovery_target_time (or _lsn) at the end of postgresql.auto.conf
-and start it again. Once it takes queries, ${supportDir} is of no use any more.
+  return `The server recovers when it is started: it fetches archived log with this Cairn, so its
+user must be able to read the storage and the key, or have CAIRN_MASTER_KEY in its environment.
+When it ends with “recovery ended before configured recovery target was reached”, nothing was
+committed behind the target: delete recovery_target_time (or _lsn) at the end of the folder's
+postgresql.auto.conf and start it again. Once it takes queries, it needs no more of
+${supportDir}
 `;
 }
 

@@ -11,19 +11,24 @@ import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
+import type { DatabaseOptions } from './restore-databases.ts';
+import { restoreDatabasesInto } from './restore-databases.ts';
 import { readFolderPoint, recoveryNote } from './restore-folder-point.ts';
 import type { TargetOptions } from './restore-target.ts';
 import { presentTarget, readRestoreTarget } from './restore-target.ts';
 import type { ServiceClient } from './service-client.ts';
 
 type RestoreOptions = CommonOptions &
+  DatabaseOptions &
   TargetOptions & {
     readonly to?: string;
     readonly newInstance?: string;
     readonly port?: string;
     readonly over?: string;
+    readonly into?: string;
     readonly yes?: boolean;
     readonly tablespace?: readonly string[];
+    readonly delta?: boolean;
   };
 
 const quietNote =
@@ -35,7 +40,7 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
     .command('restore')
     .description(
       'restore a backup, or a moment of an instance, to a folder (--to), to a new running server ' +
-        '(--new-instance) or over one that Cairn started (--over)',
+        '(--new-instance) or over one that Cairn started (--over); or databases into one (--into)',
     );
   withCommon(command)
     .option('--backup <ID>', 'the backup; with --xid and --name: that replay begins with')
@@ -51,21 +56,35 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
       '--to <DIR>',
       'a new or empty folder; needs the repository and the key, not the service',
     )
+    .option(
+      '--delta',
+      'with --to: over the data folder of a stopped server, writing only what differs',
+    )
     .option('--tablespace <OLD=NEW...>', 'where a tablespace goes (by its old path or its OID)')
     .option('--new-instance <NAME>', 'start a server on the data and register it under this name')
     .option('--port <PORT>', 'of the new server (default: any free one)')
     .option('--over <ID-OR-NAME>', 'replace the data of an instance that Cairn started')
     .option('--yes', 'needed for --over: the data that are there go')
+    .option('--into <ID-OR-NAME>', 'restore single databases into an instance, beside what it has')
+    .option('--database <OLD=NEW...>', 'with --into: which (OLD alone keeps its name; default: all)')
+    .option('--with-roles', 'with --into: make the roles that it lacks')
     .action(async (options: RestoreOptions) => {
-      const { to, newInstance, over, port } = options;
+      const { to, newInstance, over, into, port } = options;
       if (port !== undefined && newInstance === undefined) {
         throw new CairnError('invalid', '--port goes with --new-instance only');
       }
-      if ([to, newInstance, over].filter((target) => target !== undefined).length !== 1) {
-        const text = 'say --to DIR or --new-instance NAME or --over INSTANCE';
+      if ([to, newInstance, over, into].filter((target) => target !== undefined).length !== 1) {
+        const text = 'say --to DIR, --new-instance NAME, --over INSTANCE or --into INSTANCE';
         throw new CairnError('invalid', text);
       }
+      if (into !== undefined) return await restoreDatabasesInto(options, into, { program, output });
+      if (options.database !== undefined || options.withRoles) {
+        throw new CairnError('invalid', '--database and --with-roles go with --into only');
+      }
       readRestoreTarget(options);
+      if (options.delta && to === undefined) {
+        throw new CairnError('invalid', '--delta goes with --to only');
+      }
       if (to !== undefined) await restoreFolder(options, to, program, output);
       else if (over !== undefined) await restoreOver(options, over, program, output);
       else await restoreInstance(options, newInstance ?? '', program, output);
@@ -87,6 +106,7 @@ async function restoreFolder(
     const result = await local.restoreToFolder(config, {
       point: readFolderPoint(options, config),
       targetDir: resolve(targetDir),
+      write: options.delta ? 'differences' : 'new-files',
       tablespaceDirs: parseTablespaces(options.tablespace ?? []),
       onProgress: (doneBytes, totalBytes) => {
         sizeBytes = totalBytes;
@@ -96,16 +116,15 @@ async function restoreFolder(
       signal: new AbortController().signal,
     });
     progress.stop();
-    const { dataDir, tablespaceDirs, startCommands, supportDir } = result;
+    const { dataDir, tablespaceDirs, startCommands, supportDir, holds } = result;
     if (options.json) {
       return output.json({ dataDir, tablespaceDirs, startCommands, sizeBytes, supportDir });
     }
     const span = formatDuration(program.clock.monotonicMs() - beganMs);
     output.print(`restored ${formatBytes(sizeBytes)} to ${dataDir} in ${span}\n`);
-    output.print(
-      `start a server on it with:\n${startCommands.map((line) => `  ${line}\n`).join('')}`,
-    );
-    output.print(quietNote);
+    const purpose = holds === 'server' ? 'start a server on it with' : 'import the databases with';
+    output.print(`${purpose}:\n${startCommands.map((line) => `  ${line}\n`).join('')}`);
+    if (holds === 'server') output.print(quietNote);
     if (supportDir !== null) output.print(recoveryNote(supportDir));
   } finally {
     progress.stop();

@@ -1,5 +1,5 @@
-// Called by a server that recovers in a folder (`restore_command`). It must never take “cannot tell”
-// for “there is no such file”, so only one exit code, which nothing else answers with, says that.
+// Called by a server that recovers in a folder (`restore_command`). It must never take “cannot
+// tell” for “there is no such file”: one exit code alone says that, and nothing else uses it.
 import type { Command } from 'commander';
 import { readFetchPlan } from '../operations/restore/fetch-archived-log.ts';
 import type { Output } from './output.ts';

@@ -194,8 +194,13 @@ export type ArchiveLayout = {
 
 export type FolderRestoreOptions = {
   readonly source: FileSource;
-  /** Absolute; must not exist or be empty. */
+  /** Absolute; must not exist or be empty, unless `write` says otherwise. */
   readonly targetDir: string;
+  /**
+   * `differences`: the target may be the data folder of a stopped server; only pages that differ
+   * are written, and what is not in the backup is removed. By default it may not.
+   */
+  readonly write?: 'new-files' | 'differences';
   /**
    * Where tablespaces go, by their old absolute location or OID; others go beside the target
    * folder.

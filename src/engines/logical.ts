@@ -47,6 +47,15 @@ export type RestoredDatabase = DatabaseName & {
 
 export interface LogicalDriver {
   /**
+   * Which of the names are no databases that can be exported. @throws engine-unreachable,
+   * engine-refused
+   */
+  findMissingDatabases(
+    connection: Connection,
+    names: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly string[]>;
+  /**
    * Exports the databases, each as of one moment of its own, and what belongs to the whole server.
    * Answers when all of it was read and found whole.
    * @throws invalid (database-unknown); engine-unreachable, engine-refused; whatever the sink throws
@@ -57,6 +66,8 @@ export interface LogicalDriver {
   ): Promise<BaseBackupResult>;
   /** The files of a logical backup; null: it is none. */
   logicalFiles(source: SourceListing): readonly LogicalFile[] | null;
+  /** What to type to import one of them by hand, once it lies at that path. */
+  importCommands(file: LogicalFile, path: string): readonly string[];
   /**
    * Imports databases under new names: all of them or none, each appears under its name when it is
    * whole. @throws invalid (database-unknown), conflict (database-name-taken), engine-refused

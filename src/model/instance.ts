@@ -6,11 +6,22 @@ import type { Secret } from './secret.ts';
 export const tlsModes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type TlsMode = (typeof tlsModes)[number];
 
-/** How to reach a database server. */
-export type Connection = {
+export type HostAddress = {
   /** A host name, an address, or a folder that holds the server's socket (begins with `/`). */
   readonly host: string;
   readonly port: number;
+};
+
+/** How many standbys an instance may have. */
+export const standbysMax = 8;
+
+/** How to reach a database server. */
+export type Connection = HostAddress & {
+  /**
+   * Further servers of the same system, with the same users and TLS. Which of all is the primary
+   * changes with a failover: it is looked up whenever it matters.
+   */
+  readonly standbys: readonly HostAddress[];
   readonly database: string;
   readonly user: string;
   readonly password: Secret | null;

@@ -230,6 +230,7 @@ export function someConnection(): Connection {
   return {
     host: 'db.example.com',
     port: 5433,
+    standbys: [],
     database: 'postgres',
     user: 'backup',
     password: new Secret(password),
@@ -286,8 +287,16 @@ export class FakeDriver implements EngineDriver {
   }
 
   takeBaseBackup = neverHere;
+  missingDatabases: readonly string[] | CairnError = [];
+
+  async findMissingDatabases(): Promise<readonly string[]> {
+    if (this.missingDatabases instanceof CairnError) throw this.missingDatabases;
+    return this.missingDatabases;
+  }
+
   takeLogicalBackup = neverHere;
   logicalFiles = (): null => null;
+  importCommands = (): readonly string[] => [];
   restoreDatabases = neverHere;
   followLog = neverHere;
   releaseLog = neverHere;

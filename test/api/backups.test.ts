@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { CairnError } from '../../src/model/errors.ts';
 import type { ApiScene } from './api-scene.ts';
 import { openApiScene } from './api-scene.ts';
 
@@ -108,16 +109,23 @@ describe('createManualBackup', () => {
     });
   }
 
-  test('refuses single databases of PostgreSQL, saying that they are not offered yet', async () => {
+  test('single databases: unknown ones are refused, a server that is away is not asked', async () => {
     const instance = await scene.addInstance();
-    const response = await create({
-      instance_id: instance.id,
-      name: 'partial',
-      databases: [{ name: 'db1' }],
-    });
-    assert.equal(response.statusCode, 400);
-    assert.equal(response.json().error_code, 'DBS.201207');
-    assert.match(response.json().error_msg, /not offered yet/);
+    const body = {
+      ...{ instance_id: instance.id, name: 'partial', backup_database_individually: true },
+      databases: [{ name: 'db1' }, { name: 'db2' }],
+    };
+    scene.driver.missingDatabases = ['db2'];
+    const refused = await create(body);
+    assert.deepEqual([refused.statusCode, refused.json().error_code], [400, 'DBS.280128']);
+    assert.match(refused.json().error_msg, /db2/);
+    const twice = await create({ ...body, databases: [{ name: 'db1' }, { name: 'db1' }] });
+    assert.deepEqual([twice.statusCode, twice.json().error_code], [400, 'DBS.280001']);
+    scene.driver.missingDatabases = new CairnError('engine-unreachable', 'away');
+    const accepted = await create(body);
+    scene.driver.missingDatabases = [];
+    assert.equal(accepted.statusCode, 200, accepted.body);
+    assert.deepEqual(accepted.json().backup.databases, body.databases);
   });
 
   test('refuses an empty body and one that is no JSON', async () => {

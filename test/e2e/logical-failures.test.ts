@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { LogicalSource } from '../../src/engines/engine.ts';
+import { DumpReader } from '../../src/engines/postgresql/logical-archive.ts';
 import { CairnError } from '../../src/model/errors.ts';
 import { toLogicalSource } from '../../src/operations/logical/logical-source.ts';
 import { runSql } from '../fixtures/engine-scene.ts';
@@ -144,6 +145,43 @@ test('what a restore that died has left is removed by the next attempt', async (
   assert.ok(!names.includes('cairn_restore_again_0'));
 });
 
+test('an attempt that died after it had given the names finds its work done', async () => {
+  const reader = await scene.backUp(['shop']);
+  const options = { ...shopTo('finished'), tag: 'job-1' };
+  const restored = await scene.restore(reader, options);
+  await runSql(scene.at('finished'), (query) => query('delete from still'));
+  assert.deepEqual(await scene.restore(reader, options), restored);
+  const rows = await runSql(scene.at('finished'), (query) => query('select from still'));
+  assert.equal(rows.length, 0, 'a database that is in use was made anew');
+  await assert.rejects(scene.restore(reader, { ...options, tag: 'job-2' }), { kind: 'conflict' });
+});
+
+test('an archive is read alike however it is cut, and one that ends early is found out', async () => {
+  const reader = await scene.backUp(['shop']);
+  const files = reader.files().filter(({ path }) => path.startsWith('databases/'));
+  const parts: Uint8Array[] = [];
+  for await (const bytes of toLogicalSource(reader).stream(files, never)) {
+    parts.push(Uint8Array.from(bytes));
+  }
+  const dump = Buffer.concat(parts);
+  const whole = readDump(dump, () => dump.length);
+  assert.deepEqual(whole.data, [
+    { kind: 'table', schema: 'public', name: 'busy', rows: 10 },
+    { kind: 'table', schema: 'public', name: 'still', rows: 100_000 },
+  ]);
+  assert.ok(whole.bytes.equals(dump));
+  for (const most of [1, 3, 7, 4096]) {
+    const again = readDump(dump, () => 1 + Math.floor(Math.random() * most));
+    assert.deepEqual(again.begins, whole.begins);
+    assert.deepEqual(again.data, whole.data);
+    assert.ok(again.bytes.equals(dump));
+  }
+  for (let count = 0; count < 50; count++) {
+    const short = dump.subarray(0, Math.floor(Math.random() * dump.length));
+    assert.throws(() => readDump(short, () => 65_536), { kind: 'engine-refused' });
+  }
+});
+
 test('missing roles are named, or made with their passwords; roles that exist stay', async () => {
   const reader = await scene.backUp(['shop']);
   await assert.rejects(scene.restore(reader, shopTo('shop'), other), {
@@ -169,6 +207,23 @@ test('a table that has not changed is stored once', async () => {
   assert.ok(stored.totals.logicalBytes > 3_000_000);
   assert.ok(stored.totals.newBytes < 60_000, `${stored.totals.newBytes} new bytes`);
 });
+
+function readDump(dump: Buffer, nextLength: () => number) {
+  const reader = new DumpReader();
+  const begins: number[] = [];
+  const parts: Uint8Array[] = [];
+  let at = 0;
+  for (let from = 0; from < dump.length; ) {
+    const length = nextLength();
+    for (const segment of reader.push(dump.subarray(from, from + length))) {
+      if (segment.begins) begins.push(at);
+      parts.push(Uint8Array.from(segment.bytes));
+      at += segment.bytes.byteLength;
+    }
+    from += length;
+  }
+  return { data: reader.end(), begins, bytes: Buffer.concat(parts) };
+}
 
 /** A source whose contents say something else. */
 function withContents(source: LogicalSource, edit: (text: string) => string): LogicalSource {

@@ -173,10 +173,13 @@ suite('a point in time', () => {
 /** As somebody would do it by hand, once its user may read storage and key. */
 async function countInFolder(dir: string, startCommands: readonly string[]): Promise<number> {
   const shell = async (command: string) => {
-    const result = await runCommand('/bin/sh', ['-c', command], { timeoutMs: 60_000 });
-    assert.equal(result.exitCode, 0, `${command}: ${result.stderr}${result.stdout}`);
+    const env = { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin' };
+    const result = await runCommand('/bin/sh', ['-c', command], { timeoutMs: 60_000, env });
+    const log = await readFile(join(dir, 'server.log'), 'utf8').catch(() => '');
+    assert.equal(result.exitCode, 0, `${command}: ${result.stderr}${log.slice(-2000)}`);
   };
-  await shell(`chmod -R a+rX '${service.dataDir}'`);
+  const { dataDir } = service;
+  await shell(`cd '${dataDir}' && chmod a+rx . && chmod -R a+rX repository master.key`);
   const port = await findFreePort();
   await appendFile(join(dir, 'postgresql.auto.conf'), `port = ${port}\n`);
   try {

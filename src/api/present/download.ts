@@ -6,18 +6,15 @@ const kilobyte = 1024;
 /** Clients want a name; the files come from the service itself. */
 const bucket = 'cairn';
 
-export function presentBackupFile(file: BackupFile, baseUrl: string): BackupFilesWire {
-  const { fileName, sizeBytes, path, expiresAt } = file;
+export function presentBackupFiles(files: readonly BackupFile[], baseUrl: string): BackupFilesWire {
   return {
-    files: [
-      {
-        name: fileName,
-        size: Math.ceil(sizeBytes / kilobyte),
-        download_link: `${baseUrl}${path}`,
-        link_expired_time: formatWireTime(expiresAt),
-        database_name: null,
-      },
-    ],
+    files: files.map(({ fileName, databaseName, sizeBytes, path, expiresAt }) => ({
+      name: fileName,
+      size: Math.ceil(sizeBytes / kilobyte),
+      download_link: `${baseUrl}${path}`,
+      link_expired_time: formatWireTime(expiresAt),
+      database_name: databaseName,
+    })),
     bucket,
   };
 }

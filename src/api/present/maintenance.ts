@@ -5,6 +5,7 @@ import { verdictOf } from '../../operations/check/check-report.ts';
 import { jobKinds } from '../../operations/job-payloads.ts';
 import type { RotatedKeyReport } from '../../operations/keys/run-key-rotation.ts';
 import type { StoredLockReport } from '../../operations/lock/lock-report.ts';
+import type { DatabaseRestoreReport } from '../../operations/logical/restore-payload.ts';
 import type { OffsiteReport } from '../../operations/offsite/offsite-report.ts';
 import type { PruneReport, UnknownInstancesReport } from '../../operations/prune/prune-report.ts';
 import type { AskedJob } from '../../operations/prune/request-prune.ts';
@@ -52,9 +53,21 @@ export function presentResult({ kind, result }: Job): JobResultWire | null {
       const ids = { backup_id: backupId, log_stream_id: streamId };
       return { kind: 'restore', ...ids, ...report, last_commit_time: lastCommitAt };
     }
+    case jobKinds.restoreDatabases:
+      return presentDatabases(result as DatabaseRestoreReport);
     default:
       return null;
   }
+}
+
+function presentDatabases(report: DatabaseRestoreReport): JobResultWire {
+  return {
+    kind: report.kind,
+    backup_id: report.backupId,
+    databases: report.databases.map(({ oldName, newName, tableCount, rowCount }) => ({
+      ...{ old_name: oldName, new_name: newName, tables: tableCount, rows: rowCount },
+    })),
+  };
 }
 
 function presentDeletion({ kind, freedBytes, lockedUntilMs }: DeletedBackupReport): JobResultWire {

@@ -6,7 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import type { ProjectId } from '../../model/ids.ts';
-import { getBackupFile, openLink } from '../../operations/download/backup-file.ts';
+import { listBackupFiles, openLink } from '../../operations/download/backup-file.ts';
 import type { Download } from '../../operations/download/open-download.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
@@ -15,7 +15,7 @@ import { projectOf } from '../auth.ts';
 import { parseByteRange } from '../byte-range.ts';
 import { RequestError } from '../errors.ts';
 import { needs } from '../permission.ts';
-import { presentBackupFile } from '../present/download.ts';
+import { presentBackupFiles } from '../present/download.ts';
 import { refTo } from '../schema/define.ts';
 import {
   BackupFilesSchema,
@@ -50,7 +50,8 @@ export function registerBackupFileRoutes(app: ApiApp, parts: ApiParts): void {
       config: needs('rds:backup:download'),
       schema: {
         operationId: 'listBackupFiles',
-        description: 'One file: the whole server as .tar.zst.',
+        description:
+          'One file, the whole server as .tar.zst; of single databases the files as pg_dump made them.',
         tags,
         params: Type.Object({ projectId: Type.String() }),
         querystring: ListBackupFilesQuerySchema,
@@ -60,8 +61,8 @@ export function registerBackupFileRoutes(app: ApiApp, parts: ApiParts): void {
     async (request) => {
       const backupId = requireBackupId(request.query.backup_id);
       const wanted = { projectId: projectOf(request), backupId };
-      const file = await getBackupFile(parts, wanted, deadlineSignal(openTimeoutMs));
-      return presentBackupFile(file, baseUrlOf(request, parts));
+      const files = await listBackupFiles(parts, wanted, deadlineSignal(openTimeoutMs));
+      return presentBackupFiles(files, baseUrlOf(request, parts));
     },
   );
 }
@@ -76,7 +77,7 @@ export function registerDownloadRoute(app: ApiApp, parts: ApiParts): void {
     schema: {
       operationId: 'downloadBackup',
       description:
-        'The link of listBackupFiles: application/zstd with its exact length. One byte range, ' +
+        'The link of listBackupFiles: the bytes with their exact length. One byte range, ' +
         `If-Range and HEAD are understood. ${downloadRefusals}`,
       tags,
       security: [],
@@ -164,9 +165,9 @@ function wantedRange({ headers }: FastifyRequest, { tag }: Download): string | u
   return condition === undefined || condition === `"${tag}"` ? headers.range : undefined;
 }
 
-function describe({ fileName, tag }: Download, reply: FastifyReply): FastifyReply {
+function describe({ fileName, mediaType, tag }: Download, reply: FastifyReply): FastifyReply {
   return reply
-    .type('application/zstd')
+    .type(mediaType)
     .header('Accept-Ranges', 'bytes')
     .header('ETag', `"${tag}"`)
     .header('Content-Disposition', `attachment; filename="${fileName}"`)

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import { CairnError } from '../../model/errors.ts';
-import type { ProjectId } from '../../model/ids.ts';
+import type { JobId, ProjectId } from '../../model/ids.ts';
+import { requestDatabaseRestore } from '../../operations/logical/request-database-restore.ts';
 import type { InPlaceRequest } from '../../operations/restore/request-restore-in-place.ts';
 import { requestRestoreInPlace } from '../../operations/restore/request-restore-in-place.ts';
 import { listRestoreWindows, selectDay } from '../../operations/restore/restore-windows.ts';
@@ -17,7 +18,7 @@ import {
   RestoreTimesSchema,
 } from '../schema/recovery.ts';
 import { parseWireTime } from '../wire-time.ts';
-import { requireInstanceId } from './path-ids.ts';
+import { requireBackupId, requireInstanceId } from './path-ids.ts';
 import { readPoint } from './restore-points.ts';
 
 const tags = ['instances'];
@@ -40,8 +41,8 @@ export function registerRecoveryRoutes(app: ApiApp, parts: ApiParts): void {
       },
     },
     async (request) => {
-      const wanted = readRequest(projectOf(request), request.body);
-      return { job_id: (await requestRestoreInPlace(parts, wanted)).jobId };
+      const { jobId } = await requestRecovery(parts, projectOf(request), request.body);
+      return { job_id: jobId };
     },
   );
   app.get(
@@ -85,11 +86,28 @@ export function registerNewerRecoveryRoutes(app: ApiApp, parts: ApiParts): void 
       },
     },
     async (request, reply) => {
-      const wanted = readRequest(projectOf(request), request.body);
-      const { jobId } = await requestRestoreInPlace(parts, wanted);
+      const { jobId } = await requestRecovery(parts, projectOf(request), request.body);
       return await reply.code(202).send({ job_id: jobId });
     },
   );
+}
+
+/** With names of databases nothing is replaced: they are restored beside what the target has. */
+async function requestRecovery(
+  parts: ApiParts,
+  projectId: ProjectId,
+  body: RecoveryRequestWire,
+): Promise<{ readonly jobId: JobId }> {
+  const { source, target } = body;
+  const names = Object.entries(source.database_name ?? {});
+  if (names.length === 0) return await requestRestoreInPlace(parts, readRequest(projectId, body));
+  return await requestDatabaseRestore(parts, {
+    projectId,
+    backupId: requireBackupId(source.backup_id ?? ''),
+    targetInstanceId: requireInstanceId(target.instance_id),
+    databases: names.map(([oldName, newName]) => ({ oldName, newName: newName || oldName })),
+    missingRoles: 'refuse',
+  });
 }
 
 function readRequest(

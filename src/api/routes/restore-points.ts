@@ -58,7 +58,8 @@ function malformed(what: string, value: string): CairnError {
 
 function assertWholeServer({ database_name: databases }: RestorePointWire): void {
   if (Object.keys(databases ?? {}).length === 0) return;
-  throw new CairnError('invalid', 'a restore of single databases is not offered yet', {
+  throw new CairnError('invalid', 'single databases are restored into an instance that runs', {
     reason: 'databases-not-offered',
+    hint: 'name the instance to restore them into: POST instances/recovery',
   });
 }

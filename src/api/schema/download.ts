@@ -20,9 +20,7 @@ const BackupFileSchema = Type.Object({
     description: 'Downloads that began before go on after it',
     examples: ['2026-01-05T03:15:00+0000'],
   }),
-  database_name: nullable(
-    Type.String({ description: 'Always null: the file is the whole server' }),
-  ),
+  database_name: nullable(Type.String({ description: 'Null: the file is of the whole server' })),
 });
 
 export const BackupFilesSchema = named(
@@ -42,13 +40,14 @@ export const DownloadQuerySchema = Type.Object({
   signature: Type.Optional(Type.String({ description: '64 hex digits' })),
 });
 
+const bytes = Type.Unsafe<Readable | undefined>({ type: 'string', format: 'binary' });
+
 /** Bytes, not JSON; HEAD has none. */
 export const fileAnswer = {
   description: 'The file, or the wanted range of it',
   content: {
-    'application/zstd': {
-      schema: Type.Unsafe<Readable | undefined>({ type: 'string', format: 'binary' }),
-    },
+    'application/zstd': { schema: bytes },
+    'application/octet-stream': { schema: bytes },
   },
 };
 

@@ -2,6 +2,7 @@
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { named, nullable, refTo, refusedAs, words } from './define.ts';
+import { RestoredDatabasesReportSchema } from './logical.ts';
 
 const instanceId = Type.Optional(
   Type.String({
@@ -204,5 +205,6 @@ export const JobResultSchema = Type.Union([
   refTo(LockReportSchema),
   refTo(DeletedBackupReportSchema),
   refTo(RestoreReportSchema),
+  refTo(RestoredDatabasesReportSchema),
 ]);
 export type JobResultWire = Static<typeof JobResultSchema>;

@@ -6,6 +6,7 @@ import * as identity from './identity.ts';
 import * as instance from './instance.ts';
 import * as job from './job.ts';
 import * as logArchive from './log-archive.ts';
+import * as logical from './logical.ts';
 import * as maintenance from './maintenance.ts';
 import * as offer from './offer.ts';
 import * as policy from './policy.ts';
@@ -21,7 +22,7 @@ import * as version from './version.ts';
 const resources = [
   ...[errors, version, identity, instance, registered, backup, policy, restore, job],
   ...[recovery, offer, tag, taskList, user, project, download],
-  ...[maintenance, logArchive],
+  ...[maintenance, logArchive, logical],
 ];
 
 export type NamedSchema = { readonly $id: string };

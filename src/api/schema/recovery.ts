@@ -41,7 +41,7 @@ export const RestoreTimesSchema = named(
         start_time: Type.Integer({ description: 'Epoch ms' }),
         end_time: Type.Integer({ description: 'Epoch ms, included' }),
       }),
-      { description: 'Ascending. Without archived logs each is one moment: the end of a backup' },
+      { description: 'Ascending. Without archived log one is a moment: the end of a backup' },
     ),
   }),
 );

@@ -57,7 +57,9 @@ export const RestorePointSchema = Type.Object({
   database_name: Type.Optional(
     nullable(
       Type.Record(Type.String(), Type.String(), {
-        description: 'Single databases; not offered: 400 DBS.201207 unless empty',
+        description:
+          'Names of databases, old to new (empty: the same), of a backup of single databases: they ' +
+          'are restored beside what the target has. Only over an instance; else 400 DBS.201207',
       }),
     ),
   ),

@@ -28,6 +28,11 @@ export type PostgresNotes = {
    * is in the backup as it was written. Older backups do not tell it.
    */
   readonly startClockMs: number | null;
+  /**
+   * When the server was started, in epoch milliseconds: while it is the same, so is the history of
+   * the log. Older backups do not tell it.
+   */
+  readonly serverStartMs: number | null;
   /** Settings a server needs to start on the files, as `pg_settings` gives them. */
   readonly settings: Readonly<Record<string, string>>;
 };
@@ -36,8 +41,9 @@ export function toEngineNotes(notes: PostgresNotes): EngineNotes {
   return { ...notes };
 }
 
-/** @throws repository-damaged */
+/** @throws repository-damaged; invalid for a logical backup: nothing can be started on it */
 export function parseNotes(notes: EngineNotes): PostgresNotes {
+  if (notes.kind === 'logical') throw notWholeServer();
   const { version, tablespaces, settings } = notes;
   if (version !== 1) throw damaged('version', version);
   if (!Array.isArray(tablespaces)) throw damaged('tablespaces', tablespaces);
@@ -52,13 +58,21 @@ export function parseNotes(notes: EngineNotes): PostgresNotes {
     fromStandby: notes.fromStandby === true,
     superuser: notes.superuser === undefined ? 'postgres' : readText(notes, 'superuser'),
     tablespaces: tablespaces.map(readTablespace),
-    startClockMs: typeof notes.startClockMs === 'number' ? readNumber(notes, 'startClockMs') : null,
+    startClockMs: readMoment(notes, 'startClockMs'),
+    serverStartMs: readMoment(notes, 'serverStartMs'),
     settings: Object.fromEntries(
       Object.entries(settings).filter((entry): entry is [string, string] => {
         return /^[a-z_]+$/.test(entry[0]) && typeof entry[1] === 'string';
       }),
     ),
   };
+}
+
+function notWholeServer(): CairnError {
+  return new CairnError('invalid', 'the backup holds single databases, not a server', {
+    reason: 'databases-not-offered',
+    hint: 'restore its databases into an instance that runs: cairn restore --database … --into',
+  });
 }
 
 function readTablespace(value: unknown): Tablespace {
@@ -68,6 +82,11 @@ function readTablespace(value: unknown): Tablespace {
   if (!/^\d{1,10}$/.test(oid)) throw damaged('oid', oid);
   const location = readText(record, 'location');
   return { oid, location, sizeBytes: readNumber(record, 'sizeBytes') };
+}
+
+/** Null in backups that do not tell it. */
+function readMoment(notes: EngineNotes, name: string): number | null {
+  return typeof notes[name] === 'number' ? readNumber(notes, name) : null;
 }
 
 function readNumber(record: Readonly<Record<string, unknown>>, name: string): number {

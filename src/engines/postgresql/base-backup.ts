@@ -93,6 +93,7 @@ export async function receiveBackup(
       superuser: settings.superuser,
       tablespaces: readTablespaces(results[1]),
       startClockMs: settings.clockMs,
+      serverStartMs: settings.serverStartMs,
       settings: pickStartSettings(settings),
     }),
   };

@@ -20,8 +20,10 @@ import { parseConnectionUrl } from './connection-url.ts';
 import { guard } from './driver-errors.ts';
 import { defaultLogLimits, followLog, releaseLog } from './log-archive.ts';
 import { takeLogicalBackup } from './logical-backup.ts';
+import { planImportCommands } from './logical-client.ts';
 import { planLogicalFiles } from './logical-contents.ts';
 import { restoreDatabases } from './logical-restore.ts';
+import { findMissingDatabases } from './logical-survey.ts';
 import { stopManagedServer } from './managed-server.ts';
 import { findPostmaster } from './postmaster-file.ts';
 import { fetchLog, prepareFolderRecovery } from './recovery-folder.ts';
@@ -58,9 +60,12 @@ export function createPostgresqlDriver(options: PostgresqlDriverOptions): Engine
       guard(backupOptions.signal, () =>
         takeBackup(connection, backupOptions, { clock, random, limits: defaultLimits }),
       ),
+    findMissingDatabases: (connection, names, signal) =>
+      guard(signal, () => findMissingDatabases(connection, names, signal)),
     takeLogicalBackup: (connection, backupOptions) =>
       guard(backupOptions.signal, () => takeLogicalBackup(connection, backupOptions, options)),
     logicalFiles: planLogicalFiles,
+    importCommands: planImportCommands,
     restoreDatabases: (connection, restoreOptions) =>
       guard(restoreOptions.signal, () =>
         restoreDatabases(connection, restoreOptions, options.binDirs),

@@ -8,8 +8,7 @@ import type { BaseBackupOptions, BaseBackupResult, PreviousBackup } from '../eng
 import { manifestPath } from './backup-manifest.ts';
 import type { BaseBackupParts } from './base-backup.ts';
 import { commandLimits, createSlot, identifySystem, receiveBackup } from './base-backup.ts';
-import { withQueries } from './connection.ts';
-import { refusePrevious, refuseSummaries } from './increment-request.ts';
+import { refusePrevious } from './increment-request.ts';
 import { IncrementSink } from './increment-sink.ts';
 import { ReplicationStream } from './replication-stream.ts';
 import type { ServerSettings } from './server-settings.ts';
@@ -33,7 +32,7 @@ export async function takeIncrement(
   const { blockSizeBytes } = settings;
   const increment = new IncrementSink({ sink, previous, blockSizeBytes, signal });
   try {
-    const reason = await refuse(connection, options, parts);
+    const reason = refusePrevious(previous, settings);
     if (reason !== null) return { kind: 'refused', reason };
     await using stream = await ReplicationStream.open(connection, { signal, log, clock });
     const system = await identifySystem(stream);
@@ -53,18 +52,6 @@ export async function takeIncrement(
     log.warn({ err: error }, 'the server cannot send an increment');
     return { kind: 'refused', reason: error.message };
   }
-}
-
-async function refuse(
-  connection: Connection,
-  { previous, signal }: { readonly previous: PreviousBackup; readonly signal: AbortSignal },
-  { settings, clock }: { readonly settings: ServerSettings } & Pick<BaseBackupParts, 'clock'>,
-): Promise<string | null> {
-  const reason = refusePrevious(previous, settings);
-  if (reason !== null) return reason;
-  return await withQueries(connection, { signal }, (query) => {
-    return refuseSummaries(query, previous, { clock, signal });
-  });
 }
 
 /** Refused by the server, or the manifest cannot be read: another way may do without either. */

@@ -1,20 +1,16 @@
 // Whether the server can be asked what has changed since the previous backup (PostgreSQL
 // documentation, chapters "Continuous Archiving and Point-in-Time Recovery", "Making an Incremental
 // Backup", and "Frontend/Backend Protocol", `UPLOAD_MANIFEST`). The server itself looks at system
-// identifier, timelines and log positions, and at the summaries of its log. It cannot see that its
-// disk was set back to an earlier state and that other log has the same positions now. So we look
-// for one trace: summaries end where checkpoints begin, and a backup begins with a checkpoint.
-import { formatLsn } from '../../model/log-position.ts';
-import type { Clock } from '../../platform/clock.ts';
+// identifier, timelines and log positions, and at the summaries of its log. What it cannot see
+// happens while it is down: its disk is set back to an earlier state (a restore, a snapshot), and
+// other log gets the same positions, down to backups that begin at the same place of a segment; or
+// every page is written anew, without log, as `pg_checksums` does. So it must be the very server
+// that ran when the previous backup was taken, not stopped since.
 import type { Finding, PreviousBackup } from '../engine.ts';
 import { manifestPath } from './backup-manifest.ts';
 import { parseNotes } from './backup-notes.ts';
-import type { Query } from './connection.ts';
 import { incrementMajorMin } from './plan-source.ts';
 import type { ServerSettings } from './server-settings.ts';
-
-const summaryTimeoutMs = 60_000;
-const summaryPollMs = 500;
 
 /** Backups work either way; this says whether the server can send changes only. */
 export function checkSummaries({ major, values }: ServerSettings): readonly Finding[] {
@@ -32,43 +28,19 @@ export function checkSummaries({ major, values }: ServerSettings): readonly Find
 /** Null when the backup can be built upon, as far as its own notes tell. Pure. */
 export function refusePrevious(
   previous: PreviousBackup,
-  settings: Pick<ServerSettings, 'major' | 'blockSizeBytes'>,
+  settings: Pick<ServerSettings, 'major' | 'blockSizeBytes' | 'serverStartMs'>,
 ): string | null {
-  const { startPosition, serverVersion, notes } = previous;
+  const { startPosition, serverVersion } = previous;
   if (startPosition.engine !== 'postgresql') return 'the previous backup is of another engine';
   if (Number.parseInt(serverVersion, 10) !== settings.major) {
     return `the previous backup is of PostgreSQL ${serverVersion}`;
   }
-  if (parseNotes(notes).blockSizeBytes !== settings.blockSizeBytes) {
+  const { blockSizeBytes, serverStartMs } = parseNotes(previous.notes);
+  if (blockSizeBytes !== settings.blockSizeBytes) {
     return 'the previous backup has blocks of another size';
   }
+  if (serverStartMs !== settings.serverStartMs) {
+    return 'the server was started again since the previous backup';
+  }
   return previous.findFile(manifestPath) ? null : 'the previous backup has no manifest';
-}
-
-/**
- * Whether the summaries of the log know the place where the previous backup began; waits for them
- * to come so far. Null when they do.
- */
-export async function refuseSummaries(
-  query: Query,
-  { startPosition }: Pick<PreviousBackup, 'startPosition'>,
-  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
-): Promise<string | null> {
-  if (startPosition.engine !== 'postgresql') return 'the previous backup is of another engine';
-  const lsn = formatLsn(startPosition.lsn);
-  const untilMs = clock.monotonicMs() + summaryTimeoutMs;
-  do {
-    const [row] = await query(
-      `select exists (
-         select from pg_available_wal_summaries()
-         where tli = $1 and $2::pg_lsn in (start_lsn, end_lsn)
-       ) as is_known, summarized_lsn > $2::pg_lsn as is_past
-       from pg_get_wal_summarizer_state()`,
-      [startPosition.timeline, lsn],
-    );
-    if (row?.is_known === true) return null;
-    if (row?.is_past === true) return `the summaries of the log do not know its start at ${lsn}`;
-    await clock.sleep(summaryPollMs, signal);
-  } while (clock.monotonicMs() < untilMs);
-  return `the log is not summarized up to ${lsn} yet`;
 }

@@ -9,8 +9,10 @@ import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { StreamedResult, StreamingOptions } from '../../platform/child-stream.ts';
 import { runStreaming } from '../../platform/child-stream.ts';
+import type { LogicalFile } from '../logical.ts';
 import { applicationName } from './connection.ts';
 import { describeServer, redact } from './connection-error.ts';
+import { quote } from './start-commands.ts';
 
 const connectTimeoutSeconds = 15;
 
@@ -39,6 +41,15 @@ export async function runClient(connection: Connection, run: ClientRun): Promise
  */
 export function databaseArgument(database: string): string {
   return `dbname='${database.replaceAll(/['\\]/g, '\\$&')}'`;
+}
+
+export function planImportCommands({ databaseName }: LogicalFile, path: string): readonly string[] {
+  if (databaseName === null) return [];
+  const database = quote(databaseArgument(databaseName));
+  return [
+    `createdb --template=template0 -- ${quote(databaseName)}`,
+    `pg_restore --exit-on-error --no-tablespaces --dbname=${database} ${quote(path)}`,
+  ];
 }
 
 async function writeEnvironment(

@@ -178,6 +178,7 @@ function toResult(
       return { oid, location, sizeBytes: sumBelow(sender.sent, `pg_tblspc/${oid}/`) };
     }),
     startClockMs: started.clockMs,
+    serverStartMs: settings.serverStartMs,
     settings: pickStartSettings(settings),
   };
   const { keptBytes, readBytes } = sender.totals;

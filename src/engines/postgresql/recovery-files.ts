@@ -1,8 +1,8 @@
 // Which files of log a recovery may ask for, decided before the server starts. From the segment in
-// which the backup ends the archive is asked; what lies before is in the backup itself. A segment is
-// taken from the newest timeline that has it, as the server does (PostgreSQL documentation, chapter
-// "Continuous Archiving and Point-in-Time Recovery", "Timelines"): the first segment of a timeline
-// begins with a copy of what came before the fork.
+// which the backup ends the archive is asked; what lies before is in the backup itself. A segment
+// is taken from the newest timeline that has it, as the server does (PostgreSQL documentation,
+// chapter "Continuous Archiving and Point-in-Time Recovery", "Timelines"): the first segment of a
+// timeline begins with a copy of what came before the fork.
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { LogPosition } from '../../model/log-position.ts';
 import { formatLsn } from '../../model/log-position.ts';

@@ -1,5 +1,5 @@
 // Recovers a restored data folder: starts the server where nobody reaches it, feeds it the planned
-// log, waits until it has left recovery and stops it again. What is left is a folder like any other.
+// log, waits until it has left recovery and stops it again. What is left is a folder as any other.
 //
 // A server that was given a moment, or a position, and finds nothing behind it in the log, ends
 // without taking queries. The plan says that the log covers the target, so there is nothing behind

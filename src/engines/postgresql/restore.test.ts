@@ -12,6 +12,7 @@ const notes = toEngineNotes({
   ...{ version: 1, blockSizeBytes: 8192, walSegmentBytes: 16_777_216, timeline: 1 },
   ...{ systemIdentifier: '7', dataChecksums: true, fromStandby: false, superuser: 'postgres' },
   startClockMs: null,
+  serverStartMs: null,
   ...{ tablespaces: [], settings: {} },
 });
 

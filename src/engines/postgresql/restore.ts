@@ -8,13 +8,18 @@ import { CairnError } from '../../model/errors.ts';
 import { syncFolder } from '../../platform/sync-folder.ts';
 import type { Extraction, FileSource } from '../engine.ts';
 import { replaceInManifest } from './backup-manifest.ts';
+import type { Tablespace } from './backup-notes.ts';
 import { parseNotes } from './backup-notes.ts';
 import { errorCode } from './connection-error.ts';
+import { clearForPlan, isOldDataFolder, readTablespaceLinks } from './restore-over.ts';
 import type { PlacedTablespace, RestorePlan } from './restore-plan.ts';
 import { planRestore } from './restore-plan.ts';
+import { majorOf } from './server-binaries.ts';
 
 export type RestoreFilesOptions = {
   readonly source: FileSource;
+  /** `differences`: over the data folder of a stopped server, if there is one. */
+  readonly write?: 'new-files' | 'differences';
   readonly targetDir: string;
   readonly tablespaceDirs: Readonly<Record<string, string>>;
   readonly tablespaceParentDir: string;
@@ -28,29 +33,36 @@ export type RestoreFilesOptions = {
  */
 const guardFile = 'global/pg_control';
 
-/** @throws invalid when a target is not empty, repository-damaged */
+/** @throws invalid when a target is not as it should be, conflict, repository-damaged */
 export async function restoreFiles(options: RestoreFilesOptions): Promise<RestorePlan> {
   const { source, signal } = options;
+  const dataDir = checkTarget(options.targetDir);
+  const write = (await isWrittenOver(dataDir, options)) ? 'differences' : 'new-files';
+  const links = write === 'differences' ? await readTablespaceLinks(dataDir) : {};
+  const { tablespaces } = parseNotes(source.notes);
   const plan = planRestore({
-    targetDir: checkTarget(options.targetDir),
-    tablespaces: parseNotes(source.notes).tablespaces,
-    tablespaceDirs: options.tablespaceDirs,
+    ...{ targetDir: dataDir, tablespaces },
+    tablespaceDirs: placeAsBefore(tablespaces, links, options.tablespaceDirs),
     tablespaceParentDir: options.tablespaceParentDir,
     directories: source.directories(),
     files: source.files(),
   });
-  const targets = [normalizeTarget(options.targetDir), ...plan.tablespaces.map((t) => t.targetDir)];
-  for (const target of targets) await assertEmpty(target);
+  const others = plan.tablespaces.filter(({ oid, targetDir }) => links[oid] !== targetDir);
+  for (const { targetDir } of others) await assertEmpty(targetDir);
+  if (write === 'new-files') await assertEmpty(dataDir);
+  else await clearForPlan(plan, dataDir, join(dataDir, guardFile));
+  const targets = [dataDir, ...plan.tablespaces.map((t) => t.targetDir)];
   options.onProgress(0, plan.totalBytes);
   // Folders above the target are not ours to close: the server's user must pass through them.
   for (const target of targets) await mkdir(dirname(target), { recursive: true, mode: 0o755 });
   for (const { path } of plan.directories) await mkdir(path, { recursive: true, mode: 0o700 });
-  for (const { path, target } of plan.links) await symlink(target, path);
+  for (const { oid, targetDir } of others)
+    await symlink(targetDir, join(dataDir, 'pg_tblspc', oid));
   const progress = (doneBytes: number): void => options.onProgress(doneBytes, plan.totalBytes);
   const isGuard = ({ path }: Extraction): boolean => path === guardFile;
   const rest = plan.extractions.filter((extraction) => !isGuard(extraction));
-  await source.extract(rest, { onProgress: progress, signal });
-  await rewriteTablespaceMap(normalizeTarget(options.targetDir), plan.tablespaces);
+  await source.extract(rest, { write, onProgress: progress, signal });
+  await rewriteTablespaceMap(dataDir, plan.tablespaces);
   for (const { path } of plan.directories) await syncFolder(path);
   const guard = plan.extractions.filter(isGuard);
   await source.extract(guard, { onProgress: () => progress(plan.totalBytes), signal });
@@ -63,6 +75,30 @@ export async function restoreFiles(options: RestoreFilesOptions): Promise<Restor
     await syncFolder(folder);
   }
   return plan;
+}
+
+async function isWrittenOver(
+  dataDir: string,
+  { source, write }: RestoreFilesOptions,
+): Promise<boolean> {
+  if (write !== 'differences') return false;
+  return await isOldDataFolder(dataDir, majorOf(source.serverVersion));
+}
+
+/** A tablespace stays where it is unless somebody says where it goes. */
+function placeAsBefore(
+  tablespaces: readonly Tablespace[],
+  links: Readonly<Record<string, string>>,
+  asked: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const placed: Record<string, string> = { ...asked };
+  for (const { oid, location } of tablespaces) {
+    const link = links[oid];
+    if (link !== undefined && asked[oid] === undefined && asked[location] === undefined) {
+      placed[oid] = link;
+    }
+  }
+  return placed;
 }
 
 /** The map has one line per tablespace: OID, a space, the location with backslash escapes. */

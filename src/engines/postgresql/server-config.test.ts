@@ -14,6 +14,7 @@ const notes: PostgresNotes = {
   systemIdentifier: '7000000000000000000',
   dataChecksums: true,
   startClockMs: null,
+  serverStartMs: null,
   fromStandby: false,
   superuser: 'postgres',
   tablespaces: [{ oid: '16385', location: '/srv/far', sizeBytes: 1 }],

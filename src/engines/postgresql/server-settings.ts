@@ -16,6 +16,8 @@ export type ServerSettings = {
   readonly superuser: string;
   /** The server's clock when this was read, in epoch milliseconds. */
   readonly clockMs: number;
+  /** When it was started, in epoch milliseconds. */
+  readonly serverStartMs: number;
   /** Everything that was asked for and could be seen. */
   readonly values: Readonly<Record<string, string>>;
 };
@@ -59,7 +61,8 @@ export async function readServerSettings(query: Query): Promise<ServerSettings> 
   );
   const [server] = await query(
     `select pg_is_in_recovery() as is_in_recovery, pg_get_userbyid(${superuserOid}) as superuser,
-       floor(extract(epoch from clock_timestamp()) * 1000)::text as clock_ms`,
+       floor(extract(epoch from clock_timestamp()) * 1000)::text as clock_ms,
+       floor(extract(epoch from pg_postmaster_start_time()) * 1000)::text as server_start_ms`,
   );
   const values = Object.fromEntries(rows.map((row) => [String(row.name), String(row.setting)]));
   return {
@@ -71,6 +74,7 @@ export async function readServerSettings(query: Query): Promise<ServerSettings> 
     isInRecovery: server?.is_in_recovery === true,
     superuser: String(server?.superuser),
     clockMs: Number(server?.clock_ms),
+    serverStartMs: Number(server?.server_start_ms),
     values,
   };
 }

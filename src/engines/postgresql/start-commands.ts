@@ -66,6 +66,6 @@ function quotePath(folder: string, name: string): string {
 }
 
 /** For a POSIX shell; plain words stay plain. */
-function quote(text: string): string {
+export function quote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,5 +1,5 @@
-// A backup becomes a running server: restore, settle, recover, start, prove. The two halves can also be had
-// one by one, for who must look at the result of the first before the second.
+// A backup becomes a running server: restore, settle, recover, start, prove. The two halves can
+// also be had one by one, for who must look at the result of the first before the second.
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ManagedServer } from '../../model/instance.ts';

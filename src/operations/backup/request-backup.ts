@@ -9,6 +9,9 @@ import type { RequestParts } from '../parts.ts';
 import { driverFor } from '../parts.ts';
 import { findObstacle, insertBackup } from './accept-backup.ts';
 
+/** A client waits. */
+const lookTimeoutMs = 10_000;
+
 export type BackupRequest = {
   readonly projectId: ProjectId;
   readonly instanceId: InstanceId;
@@ -16,7 +19,7 @@ export type BackupRequest = {
   readonly description: string;
   /** Empty: the whole server. */
   readonly databases: readonly string[];
-  /** One file for each of `databases`. */
+  /** One file for each of `databases`: it is so in any case. */
   readonly individually: boolean;
 };
 
@@ -26,6 +29,7 @@ export async function requestBackup(
   request: BackupRequest,
 ): Promise<{ readonly backup: Backup }> {
   assertWellFormed(request);
+  if (request.databases.length > 0) await assertDatabasesKnown(parts, request);
   const backup = await acceptBackup(parts, request);
   parts.log.info({ backupId: backup.id, instanceId: backup.instanceId }, 'backup accepted');
   return { backup };
@@ -67,6 +71,9 @@ function assertWellFormed(request: BackupRequest): void {
       hint: 'use at most 256 characters, no line breaks and none of > ! < " & \' =',
     });
   }
+  if (new Set(request.databases).size < request.databases.length) {
+    throw new CairnError('invalid', 'a database is named twice in databases');
+  }
   if (request.individually && request.databases.length === 0) {
     throw new CairnError(
       'invalid',
@@ -82,10 +89,35 @@ function assertDatabasesOffered(
 ): void {
   const { capabilities } = driverFor(parts.engines, engine);
   if (databases.length === 0 || capabilities.partialByDatabase) return;
-  throw new CairnError('invalid', `backups of single ${engine} databases are not offered yet`, {
+  throw new CairnError('invalid', `backups of single ${engine} databases are not offered`, {
     reason: 'databases-not-offered',
     hint: 'leave databases out: the backup then holds every database of the server',
   });
+}
+
+/**
+ * Asks the server at once, so that a slip of the pen is told at once. When it cannot be asked from
+ * here, the worker finds out.
+ */
+async function assertDatabasesKnown(
+  parts: Pick<RequestParts, 'catalog' | 'engines' | 'log'>,
+  { projectId, instanceId, databases }: BackupRequest,
+): Promise<void> {
+  const instance = await getInstance(parts.catalog, projectId, instanceId);
+  const driver = driverFor(parts.engines, instance.engine);
+  if (!instance.connection || !driver.capabilities.partialByDatabase) return;
+  const signal = AbortSignal.timeout(lookTimeoutMs);
+  try {
+    const [missing] = await driver.findMissingDatabases(instance.connection, databases, signal);
+    if (missing === undefined) return;
+    throw new CairnError('invalid', `the server has no database “${missing}” to back up`, {
+      reason: 'database-unknown',
+      hint: 'template0, and what else allows no connections, cannot be backed up',
+    });
+  } catch (error) {
+    if (isErrorKind(error, 'invalid')) throw error;
+    parts.log.warn({ err: error, instanceId }, 'the server was not asked for its databases');
+  }
 }
 
 function runningError(cause?: unknown): CairnError {

@@ -5,10 +5,9 @@ import type { DownloadParts } from './download-parts.ts';
 import type { LinkClaim } from './link-signature.ts';
 import { isLinkSigned, signLink } from './link-signature.ts';
 import type { Download } from './open-download.ts';
-import { assertCompleted, openDownload } from './open-download.ts';
+import { assertCompleted, openDownloads } from './open-download.ts';
 
-export type BackupFile = {
-  readonly fileName: string;
+export type BackupFile = Pick<Download, 'fileName' | 'databaseName'> & {
   /** Of the file as it is downloaded. */
   readonly sizeBytes: number;
   readonly expiresAt: Date;
@@ -19,23 +18,25 @@ export type BackupFile = {
 const pathPrefix = '/cairn/v1/downloads';
 
 /** @throws not-found, invalid (not completed), repository-damaged */
-export async function getBackupFile(
+export async function listBackupFiles(
   parts: DownloadParts,
   request: { readonly projectId: ProjectId; readonly backupId: BackupId },
   signal: AbortSignal,
-): Promise<BackupFile> {
+): Promise<readonly BackupFile[]> {
   assertCompleted(await getBackup(parts.catalog, request.projectId, request.backupId));
   const { linkKey, linkLifetimeMs } = parts.downloads;
-  const { fileName, sizeBytes } = await openDownload(parts, request, signal);
+  const files = await openDownloads(parts, request, signal);
   const expiresSeconds = Math.floor((parts.clock.now().getTime() + linkLifetimeMs) / 1000);
-  const signature = signLink({ ...request, fileName, expiresSeconds }, linkKey);
   const { projectId, backupId } = request;
-  return {
-    ...{ fileName, sizeBytes, expiresAt: new Date(expiresSeconds * 1000) },
-    path:
-      `${pathPrefix}/${projectId}/${backupId}/${fileName}` +
-      `?expires=${expiresSeconds}&signature=${signature}`,
-  };
+  return files.map(({ fileName, databaseName, sizeBytes }) => {
+    const signature = signLink({ ...request, fileName, expiresSeconds }, linkKey);
+    return {
+      ...{ fileName, databaseName, sizeBytes, expiresAt: new Date(expiresSeconds * 1000) },
+      path:
+        `${pathPrefix}/${projectId}/${backupId}/${fileName}` +
+        `?expires=${expiresSeconds}&signature=${signature}`,
+    };
+  });
 }
 
 /**
@@ -55,5 +56,8 @@ export async function openLink(
       hint: 'ask for the links of the backup again',
     });
   }
-  return await openDownload(parts, link, signal);
+  const files = await openDownloads(parts, link, signal);
+  const file = files.find(({ fileName }) => fileName === link.fileName);
+  if (file) return file;
+  throw new CairnError('not-found', `the backup has no file ${link.fileName}`);
 }

@@ -1,5 +1,6 @@
-// A backup opened as the file that is downloaded. Its length is known before a page is read, and
-// any span of it can be read without what lies before.
+// A backup opened as the files that are downloaded: an archive of the whole server, or the exports
+// of databases as they are. The length of each is known before a page is read, and any span of it
+// can be read without what lies before.
 import type { Backup } from '../../model/backup.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { BackupId, ProjectId } from '../../model/ids.ts';
@@ -11,11 +12,16 @@ import { framedLength, readFramed } from '../../platform/raw-zstd.ts';
 import type { RepositoryReader } from '../../repository/repository.ts';
 import { getBackup } from '../backup/get-backup.ts';
 import { driverFor } from '../parts.ts';
+import type { Archive } from './archive-stream.ts';
 import { planArchiveStream, readArchive } from './archive-stream.ts';
 import type { DownloadParts } from './download-parts.ts';
+import { exportDownloads } from './export-downloads.ts';
 
 export type Download = {
   readonly fileName: string;
+  /** Null: the file is not of one database. */
+  readonly databaseName: string | null;
+  readonly mediaType: string;
   readonly sizeBytes: number;
   /** Names the bytes: equal tags, equal files. */
   readonly tag: string;
@@ -45,25 +51,31 @@ const waitMaxMs = 15_000;
  * Opened two at a time. @throws not-found (also when it is being deleted), invalid (never
  * completed), conflict (downloads-saturated) when too many wait, or it took too long
  */
-export async function openDownload(
+export async function openDownloads(
   parts: DownloadParts,
   request: { readonly projectId: ProjectId; readonly backupId: BackupId },
   signal: AbortSignal,
-): Promise<Download> {
+): Promise<readonly Download[]> {
   const backup = await getBackup(parts.catalog, request.projectId, request.backupId);
   if (backup.state.status === 'deleting') throw backupGone(backup);
   assertCompleted(backup);
   const { endedAt } = backup.state;
   const open = async () => {
     const reader = await openReader(parts, backup, signal);
-    const layout = driverFor(parts.engines, backup.engine).archiveLayout(reader);
-    return { reader, archive: planArchiveStream(layout, endedAt) };
+    const driver = driverFor(parts.engines, backup.engine);
+    const exports = driver.logicalFiles(reader);
+    if (exports) return exportDownloads(backup, reader, exports);
+    const archive = planArchiveStream(driver.archiveLayout(reader), endedAt);
+    return [archiveDownload(backup, reader, archive)];
   };
-  const { reader, archive } = await gate.run(open, deadlineSignal(waitMaxMs, signal));
+  return await gate.run(open, deadlineSignal(waitMaxMs, signal));
+}
+
+function archiveDownload(backup: Backup, reader: RepositoryReader, archive: Archive): Download {
   const sizeBytes = framedLength(archive.sizeBytes);
   return {
-    fileName: fileNameOf(backup),
-    sizeBytes,
+    ...{ fileName: fileNameOf(backup), databaseName: null, sizeBytes },
+    mediaType: 'application/zstd',
     // Another version of Cairn may lay the same backup out differently.
     tag: `${backup.id}-${version}-${sizeBytes}`,
     read: (span, readSignal) =>

@@ -1,5 +1,9 @@
 // What a restore of databases carries in its job, and what it reports.
-import type { DatabaseName, DatabaseRestoreOptions, RestoredDatabase } from '../../engines/engine.ts';
+import type {
+  DatabaseName,
+  DatabaseRestoreOptions,
+  RestoredDatabase,
+} from '../../engines/engine.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { BackupId, InstanceId } from '../../model/ids.ts';
 import { parseBackupId, parseInstanceId } from '../../model/ids.ts';
@@ -38,8 +42,6 @@ export function parseDatabaseRestore(payload: JobPayload): DatabaseRestorePayloa
 function isNameList(value: unknown): value is readonly DatabaseName[] {
   return (
     Array.isArray(value) &&
-    value.every(
-      (one) => typeof one?.oldName === 'string' && typeof one?.newName === 'string',
-    )
+    value.every((one) => typeof one?.oldName === 'string' && typeof one?.newName === 'string')
   );
 }

@@ -1,9 +1,9 @@
 import type { CatalogSession } from '../../catalog/catalog.ts';
 import type { ProjectId } from '../../model/ids.ts';
-import type { DatabaseRestorePayload } from '../logical/restore-payload.ts';
-import { parseDatabaseRestore } from '../logical/restore-payload.ts';
 import type { RestoreInPlacePayload, RestorePayload } from '../job-payloads.ts';
 import { jobKinds, parseRestoreInPlacePayload, parseRestorePayload } from '../job-payloads.ts';
+import type { DatabaseRestorePayload } from '../logical/restore-payload.ts';
+import { parseDatabaseRestore } from '../logical/restore-payload.ts';
 
 export type OpenRestore = RestorePayload | RestoreInPlacePayload | DatabaseRestorePayload;
 

@@ -8,6 +8,7 @@ import type { BackupId, InstanceId } from '../../model/ids.ts';
 import type { RecoveryTarget } from '../../model/recovery-target.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { Repository, StoredBackup } from '../../repository/repository.ts';
+import { exportToFolder } from '../logical/export-to-folder.ts';
 import type { EngineDrivers } from '../parts.ts';
 import { driverFor } from '../parts.ts';
 import type { LogFetchPlace } from './fetch-archived-log.ts';
@@ -30,8 +31,10 @@ export type FolderPoint =
 
 export type FolderRestoreRequest = {
   readonly point: FolderPoint;
-  /** Absolute; new or empty. */
+  /** Absolute; new or empty, unless `write` says otherwise. */
   readonly targetDir: string;
+  /** `differences`: over the data folder of a stopped server. */
+  readonly write?: 'new-files' | 'differences';
   readonly tablespaceDirs: Readonly<Record<string, string>>;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
@@ -44,6 +47,8 @@ export type FolderRestoreParts = {
 };
 
 export type RestoredFolder = FolderRestoreResult & {
+  /** `databases`: exports, and the commands import them. */
+  readonly holds: 'server' | 'databases';
   readonly stored: StoredBackup;
   /** Null: the server comes up as the backup ends. */
   readonly supportDir: string | null;
@@ -90,6 +95,13 @@ async function restore(
     point.kind === 'target' ? point.instanceId : await repository.locateBackup(backupId, signal);
   const source = await repository.openReader(instanceId, backupId, signal);
   const driver = driverFor(engines, source.stored.facts.instance.engine);
+  const { stored } = source;
+  const files = driver.logicalFiles(source);
+  if (files) {
+    const startCommands = await exportToFolder(source, files, driver, request);
+    const nothing = { logPlan: null, tablespaceDirs: [], supportDir: null };
+    return { ...nothing, dataDir: request.targetDir, startCommands, stored, holds: 'databases' };
+  }
   const result = await driver.restoreFolder({ ...request, source, recovery });
-  return { ...result, stored: source.stored, supportDir: recovery?.supportDir ?? null };
+  return { ...result, stored, supportDir: recovery?.supportDir ?? null, holds: 'server' };
 }

@@ -27,6 +27,7 @@ function ownLogin({ id }: Pick<Instance, 'id'>): Connection {
   const here = { host: '127.0.0.1', port: 0, tls: 'disable', tlsCaPem: null } as const;
   return {
     ...here,
+    standbys: [],
     user: `cairn_${id.slice(0, roleIdLength)}`,
     database: 'postgres',
     password: null,

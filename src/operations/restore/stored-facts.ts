@@ -20,6 +20,8 @@ export async function readStoredFacts(
     // One that cannot be read cannot be restored either.
     if (found.error) continue;
     const { backupId: id, facts } = found.stored;
+    // No log goes on from the export of a database.
+    if (facts.backup.databases.length > 0) continue;
     const { stopPosition, systemIdentifier } = facts.base;
     backups.push({ id, endedAt: facts.backup.endedAt, stopPosition, systemIdentifier });
   }

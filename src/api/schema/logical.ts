@@ -1,0 +1,51 @@
+// Restoring single databases of a backup into a server that runs: Cairn's own way to ask for it.
+import type { Static } from 'typebox';
+import { Type } from 'typebox';
+import { named, refusedAs } from './define.ts';
+
+export const DatabaseNameSchema = Type.Object({
+  old_name: Type.String({ minLength: 1, maxLength: 128 }),
+  new_name: Type.String({
+    minLength: 1,
+    maxLength: 63,
+    description: 'Must be free: nothing is overwritten',
+    ...refusedAs('database-name-invalid'),
+  }),
+});
+
+export const RestoreDatabasesRequestSchema = named(
+  'RestoreDatabasesRequest',
+  Type.Object({
+    backup_id: Type.String({ description: 'A completed backup of single databases' }),
+    databases: Type.Optional(
+      Type.Array(DatabaseNameSchema, {
+        maxItems: 2000,
+        description: 'Absent or empty: every one of the backup, under its own name',
+      }),
+    ),
+    with_roles: Type.Optional(
+      Type.Boolean({
+        description:
+          'Make the roles that the target lacks, with their passwords where the backup knows them; ' +
+          'else 400 when one that owns something is missing. Roles that exist stay as they are',
+      }),
+    ),
+  }),
+);
+export type RestoreDatabasesRequestWire = Static<typeof RestoreDatabasesRequestSchema>;
+
+export const RestoredDatabasesReportSchema = named(
+  'RestoredDatabasesReport',
+  Type.Object({
+    kind: Type.Literal('restored-databases'),
+    backup_id: Type.String(),
+    databases: Type.Array(
+      Type.Object({
+        old_name: Type.String(),
+        new_name: Type.String(),
+        tables: Type.Integer(),
+        rows: Type.Integer({ description: 'As many as the backup has: they were counted' }),
+      }),
+    ),
+  }),
+);
