@@ -1,20 +1,21 @@
 // One measured step in a process of its own, so that time, CPU and peak memory are those of the
 // step alone. Arguments: one JSON object. Prints one JSON object.
 
-import { createPostgresqlDriver } from '../src/engines/postgresql/driver.ts';
-import type { BackupId, InstanceId, ProjectId } from '../src/model/ids.ts';
+import type { BackupId, ProjectId } from '../src/model/ids.ts';
 import { toPreviousBackup } from '../src/operations/backup/previous-backup.ts';
 import { restoreToFolder } from '../src/operations/restore/restore-to-folder.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { silentLogger } from '../src/platform/logger.ts';
-import { MasterKey } from '../src/platform/master-key.ts';
-import { systemRandom } from '../src/platform/random.ts';
-import { openRepository } from '../src/repository/open-repository.ts';
-import { LocalStorage } from '../src/storage/local.ts';
+import type { RepositoryPlace } from './parts.ts';
+import {
+  createBenchDriver,
+  benchInstanceId as instanceId,
+  openBenchRepository,
+  benchSignal as signal,
+  usedCpuSeconds,
+} from './parts.ts';
 
-export type StepRequest = {
-  readonly repositoryDir: string;
-  readonly masterKey: string;
+export type StepRequest = RepositoryPlace & {
   readonly step:
     | {
         readonly kind: 'backup';
@@ -33,24 +34,12 @@ export type StepResult = {
   readonly storedBytes: number | null;
 };
 
-const instanceId = 'bench0000000000000000000000000000in03' as InstanceId;
-const random = systemRandom;
-const signal = new AbortController().signal;
 const log = silentLogger;
 
 async function run(request: StepRequest): Promise<StepResult> {
-  const storage = await LocalStorage.open(request.repositoryDir, random);
-  const masterKey = MasterKey.parse(request.masterKey);
   const now = systemClock.now();
-  await using repository = await openRepository({
-    ...{ storage, masterKey, ownerId: 'bench', expectedId: null, random, now, signal },
-  });
-  const driver = createPostgresqlDriver({
-    binDirs: [],
-    serverUser: null,
-    clock: systemClock,
-    random,
-  });
+  await using repository = await openBenchRepository(request);
+  const driver = createBenchDriver();
   const { step } = request;
   const beganMs = performance.now();
   let logicalBytes = 0;
@@ -88,10 +77,10 @@ async function run(request: StepRequest): Promise<StepResult> {
     logicalBytes = stored.totals.logicalBytes;
   }
   const wallSeconds = (performance.now() - beganMs) / 1000;
-  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  const { maxRSS } = process.resourceUsage();
   return {
     wallSeconds,
-    cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
+    cpuSeconds: usedCpuSeconds(),
     peakMemoryBytes: maxRSS * 1024,
     logicalBytes,
     storedBytes,

@@ -27,7 +27,7 @@ export async function cairn(server: TestServer, home: string): Promise<Tool> {
 }
 
 /** Its time without the start of the process, about 0.4 s; CPU and memory with it. */
-function runStep(request: StepRequest): Measured {
+export function runStep(request: StepRequest): Measured {
   const script = join(import.meta.dirname, '../step.ts');
   const args = ['--disable-warning=ExperimentalWarning', script, JSON.stringify(request)];
   const profile = process.env['BENCH_PROFILE'];
