@@ -66,6 +66,8 @@ export async function copyBackups(config: Config, request: CopyRequest): Promise
   const identity = await identifyRepository(source, masterKey, request.signal);
   const open = request.verify ? openExistingStorage : openStorage;
   const target = await open(request.to, quietly);
+  // A store that lacks something is told of before the first byte.
+  if (!request.verify) await target.examine?.(request.signal);
   const copy = openCopy({
     ...{ source, target, identity, masterKey, clock, random },
     // Whoever names the place by hand may begin a copy there.

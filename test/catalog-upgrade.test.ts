@@ -11,6 +11,8 @@ import { openCatalog } from '../src/catalog/open-catalog.ts';
 import type { UserId } from '../src/model/ids.ts';
 import { silentLogger } from '../src/platform/logger.ts';
 import { MasterKey } from '../src/platform/master-key.ts';
+import { makeInstance } from './fixtures/catalog-values.ts';
+import { openFreshSqlite } from './fixtures/catalogs.ts';
 
 test('whoever could log in before roles came owns every project', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'cairn-upgrade-'));
@@ -33,4 +35,16 @@ test('whoever could log in before roles came owns every project', async () => {
   assert.equal((await catalog.identity.findUser(userId))?.createdAt.getTime(), 0);
   await catalog.close();
   await rm(folder, { recursive: true });
+});
+
+test('a server registered before there were standbys has none', async () => {
+  await using fresh = await openFreshSqlite();
+  const instance = makeInstance({});
+  await fresh.catalog.instances.insert(instance);
+  const limits = { poolSize: 1, connectTimeoutMs: 1000, statementTimeoutMs: 1000 };
+  const { db } = openCatalogDatabase({ url: fresh.url, log: silentLogger, ...limits });
+  await sql`update instances set connection = json_remove(connection, '$.standbys')`.execute(db);
+  await db.destroy();
+  const { connection } = await fresh.catalog.instances.get(instance.projectId, instance.id);
+  assert.deepEqual(connection, { ...instance.connection, standbys: [] });
 });

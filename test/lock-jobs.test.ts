@@ -11,12 +11,13 @@ import { systemRandom } from '../src/platform/random.ts';
 import { manifestObject } from '../src/repository/format.ts';
 import { planLocks } from '../src/repository/lock-plan.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
-import type { ObjectLock, ObjectVersion } from '../src/storage/storage.ts';
+import type { ObjectVersion } from '../src/storage/storage.ts';
 import { completed, makeBackup, makeInstance } from './fixtures/catalog-values.ts';
 import type { FreshCatalog } from './fixtures/catalogs.ts';
 import { openFreshSqlite, testProjectId } from './fixtures/catalogs.ts';
 import { runNextJob } from './fixtures/job-run.ts';
 import { ManualClock } from './fixtures/manual-clock.ts';
+import { memoryLock, versionOf } from './fixtures/memory-lock.ts';
 import {
   openTestRepository,
   storeFiles,
@@ -27,35 +28,7 @@ import { dayMs, startMs } from './fixtures/schedule-scene.ts';
 
 class LockingMemory extends MemoryStorage {
   readonly locked = new Set<string>();
-  readonly lock: ObjectLock = {
-    terms: { mode: 'compliance', days: 7 },
-    longestMs: 11 * dayMs,
-    listVersions: (prefix) => this.#versions(prefix),
-    extend: async (versions, which) => {
-      let count = 0;
-      for (const { name } of versions) {
-        if (which === 'locked' && !this.locked.has(name)) continue;
-        this.locked.add(name);
-        count++;
-      }
-      return count;
-    },
-    findEnd: async () => null,
-    probe: async () => undefined,
-  };
-
-  async *#versions(prefix: string): AsyncIterable<ObjectVersion> {
-    for (const [name, bytes] of this.objects) {
-      if (name.startsWith(prefix)) yield versionOf({ name, sizeBytes: bytes.byteLength });
-    }
-  }
-}
-
-function versionOf(changes: Partial<ObjectVersion> & { readonly name: string }): ObjectVersion {
-  return {
-    ...{ versionId: 'v1', sizeBytes: 1, contentTag: 'a', storedAt: new Date(0) },
-    ...{ isLatest: true, isDeletion: false, ...changes },
-  };
+  readonly lock = memoryLock(this.objects, this.locked);
 }
 
 async function openScene({ catalog }: FreshCatalog) {

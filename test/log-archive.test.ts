@@ -10,7 +10,13 @@ import { jobKinds } from '../src/operations/job-payloads.ts';
 import { silentLogger } from '../src/platform/logger.ts';
 import { testProjectId } from './fixtures/catalogs.ts';
 import type { LogScene } from './fixtures/log-scene.ts';
-import { listBackups, offsetOf, openLogScene, untilIntervals } from './fixtures/log-scene.ts';
+import {
+  giveBase,
+  listBackups,
+  offsetOf,
+  openLogScene,
+  untilIntervals,
+} from './fixtures/log-scene.ts';
 import { never } from './fixtures/repositories.ts';
 
 const minuteMs = 60_000;
@@ -89,10 +95,31 @@ describe('archiving a log', { concurrency: false }, () => {
     assert.equal((await archiveJobs(scene))[0]?.attempt, 1, 'all by one job');
   });
 
+  it('tells of trouble until more is covered, not until it has begun anew', async () => {
+    await using scene = await openLogScene();
+    const { server, clock, storage } = scene;
+    await scene.schedule();
+    scene.startWorker('one');
+    server.write('a'.repeat(30));
+    await scene.untilStored(server.text);
+    storage.isAway = true;
+    server.isMute = true;
+    server.write('b'.repeat(90));
+    const trouble = async () => (await scene.streams())[0]?.progress.trouble ?? null;
+    await clock.advanceUntil(async () => (await trouble()) !== null);
+    storage.isAway = false;
+    await scene.untilStored(server.text);
+    await clock.advance(20_000);
+    assert.match((await trouble())?.message ?? '', /storage is away/);
+    server.isMute = false;
+    await clock.advanceUntil(async () => (await trouble()) === null);
+  });
+
   it('ends a stream by a gap, begins another and asks for one full backup', async () => {
     await using scene = await openLogScene();
     const { server, clock } = scene;
     await scene.schedule();
+    await giveBase(scene);
     scene.startWorker('one');
     server.write('a'.repeat(70));
     await scene.untilStored(server.text);
@@ -126,6 +153,7 @@ describe('a server that was set back', { concurrency: false }, () => {
     await using scene = await openLogScene();
     const { server, clock, storage } = scene;
     await scene.schedule();
+    await giveBase(scene);
     scene.startWorker('one');
     server.write('a'.repeat(30));
     await scene.untilStored(server.text);
@@ -246,9 +274,11 @@ describe('an archiver', { concurrency: false }, () => {
     await using scene = await openLogScene();
     const { server, clock, catalog, instance } = scene;
     await scene.schedule();
+    await giveBase(scene);
     scene.startWorker('one');
     server.write('a'.repeat(30));
     await scene.untilStored(server.text);
+    assert.equal((await listBackups(scene, 'auto')).total, 0);
     const before = server.released.length;
     server.releaseFailure = new CairnError('engine-unreachable', 'no answer');
     const record = (await catalog.policies.find(instance.id)) ?? assert.fail();
@@ -266,7 +296,12 @@ describe('an archiver', { concurrency: false }, () => {
     await scene.schedule();
     await clock.advanceUntil(async () => (await scene.streams()).length === 2);
     assert.equal(server.released.length, before + 1);
-    assert.equal((await listBackups(scene, 'auto')).total, 0, 'a stop is no gap');
+    const autos = (await listBackups(scene, 'auto')).items;
+    assert.deepEqual(
+      autos.map(({ description }) => description),
+      ['where the archived log begins'],
+      'a stop is no gap, but what was there before leads nowhere from here',
+    );
   });
 
   it('goes with its instance: nothing is left', async () => {

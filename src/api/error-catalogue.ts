@@ -164,6 +164,8 @@ export const byReason: Readonly<Record<ErrorReason, Entry>> = {
     'The database name is not valid.',
     '数据库名称不合法。',
   ),
+  'table-unknown': entry(400, 'DBS.280001', 'The table cannot be restored.', '无法恢复该表。'),
+  'table-name-taken': entry(409, 'DBS.201201', 'The table exists already.', '表已存在。'),
   'role-unknown': entry(400, 'DBS.280001', 'A role does not exist.', '角色不存在。'),
   'databases-not-offered': entry(
     400,

@@ -14,6 +14,7 @@ import { mapRoutes } from './route-map.ts';
 import { registerAccessKeyRoutes } from './routes/access-keys.ts';
 import { registerBackupChangeRoutes } from './routes/backup-changes.ts';
 import { registerBackupDetailRoutes, registerBackupRoutes } from './routes/backups.ts';
+import { registerBatchRestoreRoutes } from './routes/batch-restores.ts';
 import { registerDatastoreRoutes } from './routes/datastores.ts';
 import { registerDiscoveryRoutes } from './routes/discovery.ts';
 import { registerBackupFileRoutes, registerDownloadRoute } from './routes/downloads.ts';
@@ -84,6 +85,7 @@ export function createApiServer(parts: ApiParts): ApiApp {
       registerInstanceRoutes(scope, parts);
       registerRestoreRoutes(scope, parts);
       registerRecoveryRoutes(scope, parts);
+      registerBatchRestoreRoutes(scope, parts);
       registerTaskListRoutes(scope, parts);
       registerTagRoutes(scope, parts);
       registerDatastoreRoutes(scope, parts);

@@ -235,8 +235,8 @@ export interface BackupRecords {
   isNameTaken(projectId: ProjectId, name: string): Promise<boolean>;
   findBuilding(instanceId: InstanceId): Promise<Backup | null>;
   /**
-   * The newest completed full backup of the whole server, or of exactly those databases: the one the
-   * next backup compares its pages with. `any`: whatever it holds.
+   * The newest completed full backup of the whole server, or of exactly those databases: the one
+   * the next backup compares its pages with. `any`: whatever it holds.
    */
   findLatestCompleted(
     instanceId: InstanceId,

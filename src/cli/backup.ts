@@ -7,6 +7,7 @@ import type {
 } from '../api/schema/backup.ts';
 import { formatBytes } from '../model/units.ts';
 import { addBackupDownload } from './backup-download.ts';
+import { factsOfTaking } from './facts-of-taking.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
@@ -166,6 +167,7 @@ async function printBackup(
     ['size', totals ? formatBytes(totals.logical_bytes) : null],
     ['new pages', totals ? formatBytes(totals.new_bytes) : null],
     ['stored', totals ? formatBytes(totals.stored_bytes) : null],
+    ...factsOfTaking(backup.taken),
   ]);
 }
 

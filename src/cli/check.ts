@@ -83,13 +83,17 @@ function printReport(report: CheckReportWire, output: Output): void {
   const { counts, read_data: readData, verdict } = report;
   const packs = `${counts.packs} (${formatBytes(counts.pack_bytes)})`;
   const sample = readData && readData.percent < 100 ? `, sample of seed ${readData.seed}` : '';
-  const read = `${counts.packs_read} packs (${formatBytes(counts.bytes_read)}), `;
+  const pieces = `${counts.log_pieces} pieces (${formatBytes(counts.log_bytes)})`;
+  const logText = `${counts.log_streams} streams, ${counts.log_intervals} intervals, ${pieces}`;
+  const readCounts = `${counts.packs_read} packs and ${counts.log_pieces_read} pieces of log`;
+  const read = `${readCounts} (${formatBytes(counts.bytes_read)}), `;
   output.facts([
     ['instances', counts.instances],
     ['backups', counts.backups],
     ['keys', counts.keys],
     ['packs', packs],
     ['file maps', `${counts.maps} (${formatBytes(counts.map_bytes)}), ${counts.map_parts} parts`],
+    ['archived log', logText],
     ['read', readData ? `${read}${counts.pages_compared} pages compared${sample}` : 'no data'],
     ['not needed', `${counts.unneeded} (${formatBytes(counts.unneeded_bytes)})`],
   ]);

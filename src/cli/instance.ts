@@ -16,6 +16,7 @@ import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
 import type { OpenService } from './instance-details.ts';
 import { addInstanceDetailCommands } from './instance-details.ts';
+import { describeHosts } from './instance-hosts.ts';
 import { describeLogArchive } from './instance-log.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
@@ -42,10 +43,10 @@ function addAdd(group: Command, open: Open, output: Output): void {
   withUrl(withCommon(add))
     .requiredOption('--name <NAME>', '1 to 64 letters, digits, - and _, a letter first')
     .option('--pool <NAME>', 'the workers that do its jobs, as in cairn worker --pool')
-    .action(async (options: CommonOptions & { name: string; url: string; pool?: string }) => {
+    .action(async (options: AddressOptions & { name: string; pool?: string }) => {
       const service = await open(options);
       const { name, pool } = options;
-      const body = { name, ...(pool !== undefined && { pool }), url: await readUrl(options) };
+      const body = { name, ...(pool !== undefined && { pool }), ...(await readAddress(options)) };
       await showOutcome(options, output, () => service.cairn('POST', '/instances', body));
     });
 }
@@ -56,23 +57,40 @@ function addUpdate(group: Command, open: Open, output: Output): void {
     .description('another address or password of a server; it is tested first');
   withUrl(withCommon(update))
     .argument('<id-or-name>')
-    .action(async (text: string, options: CommonOptions & { url: string }) => {
+    .action(async (text: string, options: AddressOptions) => {
       const service = await open(options);
       const { id } = await findInstance(service, text);
-      const body = { url: await readUrl(options) };
+      const body = await readAddress(options);
       await showOutcome(options, output, () => service.cairn('PUT', `/instances/${id}`, body));
     });
 }
 
+type AddressOptions = CommonOptions & { readonly url: string; readonly standby?: string[] };
+
 function withUrl(command: Command): Command {
-  return command.requiredOption(
-    '--url <URL>',
-    'postgres://user:password@host:5432/database; - reads it from stdin',
-  );
+  return command
+    .requiredOption(
+      '--url <URL>',
+      'postgres://user:password@host:5432/database; - reads it from stdin',
+    )
+    .option('--standby <HOST:PORT...>', 'further servers of the same system, with the same users');
 }
 
-async function readUrl({ url }: { readonly url: string }): Promise<string> {
-  return url === '-' ? await readStandardInput() : url;
+async function readAddress({ url, standby }: AddressOptions): Promise<object> {
+  const address = { url: url === '-' ? await readStandardInput() : url };
+  return standby === undefined ? address : { ...address, standbys: standby.map(parseHost) };
+}
+
+/** @throws invalid */
+function parseHost(text: string): { host: string; port?: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  if (!match || host === undefined) {
+    throw new CairnError('invalid', `${text} is not an address of a standby`, {
+      hint: 'write HOST or HOST:PORT, an IPv6 address in brackets',
+    });
+  }
+  return match[3] === undefined ? { host } : { host, port: Number(match[3]) };
 }
 
 /** The id, and what was found when the server was looked at, also when it was refused. */
@@ -116,7 +134,12 @@ function addReading(group: Command, open: Open, output: Output): void {
       const { id } = await findInstance(service, text);
       const shown = await service.cairn<ShownInstanceWire>('GET', `/instances/${id}`);
       if (options.json) return output.json(shown);
-      output.facts([...factsOf(shown.instance), ...describeLogArchive(shown.log_archive)]);
+      const hosts = describeHosts(shown);
+      output.facts([
+        ...factsOf(shown.instance),
+        ...hosts,
+        ...describeLogArchive(shown.log_archive),
+      ]);
     });
 }
 

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { JobDetailListWire, JobDetailResponse, JobDetailWire } from '../api/schema/job.ts';
 import { CairnError } from '../model/errors.ts';
 import { formatBytes } from '../model/units.ts';
+import { factsOfTaking } from './facts-of-taking.ts';
 import { awaitEnd } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
@@ -46,6 +47,7 @@ export function addJobCommands(root: Command, program: Program, output: Output):
         ['created', job.created],
         ['started', job.started],
         ['ended', job.ended],
+        ...factsOfTaking(job.result?.kind === 'backup' ? job.result : null),
       ]);
     });
 }

@@ -33,7 +33,8 @@ export async function restoreDatabasesInto(
   if (options.json) return output.json(job);
   if (job.result?.kind !== 'restored-databases') return;
   for (const { old_name, new_name, tables, rows } of job.result.databases) {
-    output.print(`${old_name} is ${new_name} in ${name}: ${tables} tables, ${rows} rows\n`);
+    const counts = tables === null ? '' : `: ${tables} tables, ${rows} rows`;
+    output.print(`${old_name} is ${new_name} in ${name}${counts}\n`);
   }
 }
 

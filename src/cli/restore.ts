@@ -66,7 +66,7 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
     .option('--over <ID-OR-NAME>', 'replace the data of an instance that Cairn started')
     .option('--yes', 'needed for --over: the data that are there go')
     .option('--into <ID-OR-NAME>', 'restore single databases into an instance, beside what it has')
-    .option('--database <OLD=NEW...>', 'with --into: which (OLD alone keeps its name; default: all)')
+    .option('--database <OLD=NEW...>', 'with --into: which (OLD alone keeps its name)')
     .option('--with-roles', 'with --into: make the roles that it lacks')
     .action(async (options: RestoreOptions) => {
       const { to, newInstance, over, into, port } = options;

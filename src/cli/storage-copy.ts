@@ -22,7 +22,7 @@ export function addStorageCopyCommands(group: Command, program: Program, output:
     .description('copy the backups to another storage, or compare the two')
     .option('--to <URL>', 'where the copy is, or is to be; by default CAIRN_OFFSITE_STORAGE')
     .option('--from <URL>', 'another source than CAIRN_STORAGE')
-    .option('--instance <ID>', 'only the backups of this one')
+    .option('--instance <ID>', 'only the backups of this one (id or name)')
     .option('--delete', 'also delete from the copy what was deleted here; never the newest backup')
     .option('--verify', 'copy nothing: say what the copy lacks')
     .action(async (options: CopyCommandOptions) => {

@@ -9,7 +9,7 @@
 // A restore is *pulled through* a `FileSource`: the driver decides where each file belongs and what
 // to do around it, the source (the repository's reader) writes the bytes.
 import type { Engine } from '../model/engine-kind.ts';
-import type { Connection, ManagedServer } from '../model/instance.ts';
+import type { Connection, HostAddress, ManagedServer } from '../model/instance.ts';
 import type { LogPosition } from '../model/log-position.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { FollowLogOptions } from './log-follower.ts';
@@ -27,12 +27,16 @@ export type {
 } from './log-follower.ts';
 export type { LogSource, Recovery, RecoveryReport } from './log-source.ts';
 export type {
+  DatabaseCopyOptions,
   DatabaseName,
   DatabaseRestoreOptions,
   LogicalBackupOptions,
   LogicalFile,
   LogicalSource,
   RestoredDatabase,
+  RestoredTable,
+  TableCopyOptions,
+  TableName,
 } from './logical.ts';
 
 export type EngineCapabilities = {
@@ -56,6 +60,20 @@ export type Finding = {
   /** The next step; null when nothing needs doing. */
   readonly hint: string | null;
 };
+
+/** What one of the servers of an instance is now. */
+export type HostState = HostAddress &
+  (
+    | { readonly role: 'primary'; readonly timeline: number }
+    | {
+        readonly role: 'standby';
+        readonly timeline: number;
+        readonly isStreaming: boolean;
+        /** Null: nobody knows. */
+        readonly lagMs: number | null;
+      }
+    | { readonly role: 'unknown'; readonly problem: string }
+  );
 
 export type ServerInspection = {
   /** As the server says it: `15.18`. */
@@ -309,17 +327,22 @@ export interface EngineDriver extends LogicalDriver {
    * (login)
    */
   inspect(connection: Connection, signal: AbortSignal): Promise<ServerInspection>;
-  /** @throws engine-unreachable, engine-refused; whatever the sink throws */
+  /** Each server of the connection, within seconds. @throws the signal's reason only */
+  lookAtHosts(connection: Connection, signal: AbortSignal): Promise<readonly HostState[]>;
+  /**
+   * From a standby that keeps up, where there is one. @throws engine-unreachable, engine-refused;
+   * whatever the sink throws
+   */
   takeBaseBackup(connection: Connection, options: BaseBackupOptions): Promise<BaseBackupResult>;
   /**
-   * Follows the server's log until the signal fires. @throws cancelled then; log-gap when the
-   * stream cannot go on; engine-unreachable, engine-refused when it may go on later; whatever the
-   * sink throws
+   * Follows the log of whichever server is the primary until the signal fires. @throws cancelled
+   * then; log-gap when the stream cannot go on; engine-unreachable, engine-refused when it may go
+   * on later; whatever the sink throws
    */
   followLog(connection: Connection, options: FollowLogOptions): Promise<never>;
   /**
-   * Removes what the server keeps for us, so that it may forget its log. Harmless when there is
-   * nothing. @throws engine-unreachable, engine-refused
+   * Removes what each server keeps for us, so that it may forget its log. Harmless when there is
+   * nothing. @throws engine-unreachable, engine-refused, after all that answer have been told
    */
   releaseLog(connection: Connection, keeperName: string, signal: AbortSignal): Promise<void>;
   /** What a person does on the server in its place, when it cannot be reached. One sentence. */

@@ -40,9 +40,30 @@ export type DatabaseRestoreOptions = {
 };
 
 export type RestoredDatabase = DatabaseName & {
-  readonly tableCount: number;
-  /** Counted in the backup and in the restored database: the same. */
-  readonly rowCount: number;
+  /** Null: an earlier attempt has counted them. */
+  readonly tableCount: number | null;
+  /** Counted where they come from and in the restored database: the same. */
+  readonly rowCount: number | null;
+};
+
+export type TableName = {
+  readonly schema: string;
+  readonly oldName: string;
+  readonly newName: string;
+};
+
+export type RestoredTable = TableName & { readonly database: string; readonly rowCount: number };
+
+export type CopyOptions = Pick<DatabaseRestoreOptions, 'tag' | 'onProgress' | 'signal' | 'log'> & {
+  /** A server that was restored for this alone: it may be changed. */
+  readonly from: Connection;
+};
+export type DatabaseCopyOptions = CopyOptions & { readonly databases: readonly DatabaseName[] };
+export type TableCopyOptions = CopyOptions & {
+  readonly databases: readonly {
+    readonly database: string;
+    readonly tables: readonly TableName[];
+  }[];
 };
 
 export interface LogicalDriver {
@@ -58,12 +79,22 @@ export interface LogicalDriver {
   /**
    * Exports the databases, each as of one moment of its own, and what belongs to the whole server.
    * Answers when all of it was read and found whole.
-   * @throws invalid (database-unknown); engine-unreachable, engine-refused; whatever the sink throws
+   * @throws invalid (database-unknown); engine-unreachable, engine-refused; what the sink throws
    */
   takeLogicalBackup(
     connection: Connection,
     options: LogicalBackupOptions,
   ): Promise<BaseBackupResult>;
+  /** As `restoreDatabases`, from another server. @throws the same */
+  copyDatabases(
+    connection: Connection,
+    options: DatabaseCopyOptions,
+  ): Promise<readonly RestoredDatabase[]>;
+  /**
+   * Copies tables into databases that have the same schemas, under new names, without foreign keys
+   * and triggers. @throws invalid (table-unknown), conflict (table-name-taken), engine-refused
+   */
+  copyTables(connection: Connection, options: TableCopyOptions): Promise<readonly RestoredTable[]>;
   /** The files of a logical backup; null: it is none. */
   logicalFiles(source: SourceListing): readonly LogicalFile[] | null;
   /** What to type to import one of them by hand, once it lies at that path. */

@@ -25,6 +25,8 @@ export const errorReasons = [
   'database-name-taken',
   'database-name-invalid',
   'role-unknown',
+  'table-unknown',
+  'table-name-taken',
   'engine-mismatch',
   'version-mismatch',
   'job-unknown',

@@ -16,6 +16,7 @@ import { setLogInterval } from './log-archive/log-interval.ts';
 import { runLogArchive } from './log-archive/run-log-archive.ts';
 import { runLogTrim } from './log-archive/run-log-trim.ts';
 import { runDatabaseRestore } from './logical/run-database-restore.ts';
+import { runPartsRestore } from './logical/run-parts-restore.ts';
 import { runOffsiteCopy } from './offsite/run-offsite-copy.ts';
 import { runPrune, runPrunePlan } from './prune/run-prune.ts';
 import { runRestore } from './restore/run-restore.ts';
@@ -24,7 +25,8 @@ import type { WorkerParts } from './worker-parts.ts';
 
 const hourMs = 3_600_000;
 const { backup, deleteBackup, restore, restoreInPlace, removeInstance } = jobKinds;
-const { restoreDatabases } = jobKinds;
+const { restoreDatabases, restoreParts } = jobKinds;
+const intoRunning = [restoreDatabases, restoreParts];
 const { prune, planPrune, check, copyOffsite, rotateKey, extendLocks } = jobKinds;
 const { archiveLog, trimLog, setLogInterval: setInterval } = jobKinds;
 
@@ -49,14 +51,17 @@ export function createJobKinds(parts: WorkerParts): Readonly<Record<JobKindName,
     ]),
     [restore]: define(restore, runRestore, 48 * hourMs, [restore, removeInstance]),
     [restoreInPlace]: define(restoreInPlace, runRestoreInPlace, 48 * hourMs, [
-      ...[backup, restore, restoreInPlace, restoreDatabases, removeInstance],
+      ...[backup, restore, restoreInPlace, ...intoRunning, removeInstance],
     ]),
     [removeInstance]: define(removeInstance, runRemoval, hourMs, [
-      ...[backup, deleteBackup, restore, restoreInPlace, restoreDatabases, removeInstance],
+      ...[backup, deleteBackup, restore, restoreInPlace, ...intoRunning, removeInstance],
     ]),
     // It adds to a server that runs, beside everything but what takes the server away.
     [restoreDatabases]: define(restoreDatabases, runDatabaseRestore, 48 * hourMs, [
-      ...[restoreDatabases, restoreInPlace, removeInstance],
+      ...[restoreDatabases, restoreParts, restoreInPlace, removeInstance],
+    ]),
+    [restoreParts]: define(restoreParts, runPartsRestore, 48 * hourMs, [
+      ...[restoreDatabases, restoreParts, restoreInPlace, removeInstance],
     ]),
     [prune]: define(prune, runPrune, 12 * hourMs, [backup, deleteBackup, removeInstance, prune]),
     // It only reads.

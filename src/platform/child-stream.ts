@@ -29,7 +29,8 @@ const killDelayMs = 10_000;
 /**
  * Runs a program to its end. It does not outlive the call: when the signal fires, or the output
  * cannot be taken, or the input fails, it is asked to end, and killed when it does not.
- * @throws not-found when there is no such program; the signal's reason; what `take` or the input threw
+ * @throws not-found when there is no such program; the signal's reason; what `take` or the input
+ * threw
  */
 export async function runStreaming(
   program: string,

@@ -68,6 +68,8 @@ export interface RepositoryCopy {
    * Instances that the source, or the copy, has anything of. @throws storage-unavailable
    */
   listInstances(signal: AbortSignal): Promise<readonly InstanceId[]>;
+  /** As a backup that can be read names it; null without one. @throws storage-unavailable */
+  findName(instanceId: InstanceId, signal: AbortSignal): Promise<string | null>;
   /**
    * Copies the backups of an instance that the rules name: keys and objects first, durable, the
    * manifest last. What is there is not copied again. One backup that fails is told of and keeps

@@ -71,6 +71,7 @@ export function openCopy(options: OpenCopyOptions): RepositoryCopy {
   return {
     location: target.location,
     listInstances: (signal) => listInstances([source, target], signal),
+    findName: (instanceId, signal) => findName(options, instanceId, signal),
     copyInstance: async (instanceId, request) => {
       const report = await copyInstance(options, instanceId, request);
       const keys = new KeyRing(target, options.masterKey);
@@ -204,6 +205,20 @@ function toReport(
     objects: pass.objects + (before?.objects ?? 0),
     bytes: pass.bytes + (before?.bytes ?? 0),
   };
+}
+
+async function findName(
+  { source, target, masterKey }: OpenCopyOptions,
+  instanceId: InstanceId,
+  signal: AbortSignal,
+): Promise<string | null> {
+  for (const storage of [source, target]) {
+    const parts = { storage, keys: new KeyRing(storage, masterKey), instanceId };
+    for await (const { stored } of readBackups(parts, signal)) {
+      if (stored) return stored.facts.instance.name;
+    }
+  }
+  return null;
 }
 
 async function listInstances(

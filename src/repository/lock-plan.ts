@@ -51,7 +51,8 @@ export function planLocks({ instanceId, versions, needed }: LockInput): LockPlan
   return { ...plan, findings };
 }
 
-function isDeleted(versions: readonly ObjectVersion[]): boolean {
+/** Hidden: a deletion lies on top. */
+export function isDeleted(versions: readonly ObjectVersion[]): boolean {
   return versions.some(({ isLatest, isDeletion }) => isLatest && isDeletion);
 }
 

@@ -1,5 +1,5 @@
 // `Repository.log`: see `log-door.ts` for what it promises.
-import { CairnError } from '../model/errors.ts';
+import { CairnError, isErrorKind } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import type { DataKey } from './keys.ts';
 import type { LogDeletion, LogStreamRecord, LogStreamWriter, RepositoryLog } from './log-door.ts';
@@ -24,18 +24,36 @@ export function createRepositoryLog(parts: LogArchiveParts): RepositoryLog {
   return {
     beginStream: (record, now, signal) => beginStream(parts, { record, now, signal }),
     resumeStream: async (instanceId, streamId, signal) => {
-      const record = await getStream(parts, { instanceId, streamId }, signal);
+      const record = await certainly(parts, signal, () =>
+        getStream(parts, { instanceId, streamId }, signal),
+      );
       // The key is there already: it has sealed the record.
       return await openWriter(parts, { record, now: record.beganAt, signal });
     },
     listStreams: (instanceId, signal) => listStreams(parts, instanceId, signal),
     surveyStream: (instanceId, streamId, signal, sequenceFrom = 0) =>
-      surveyStream(parts, { instanceId, streamId, sequenceFrom, signal }),
+      certainly(parts, signal, () =>
+        surveyStream(parts, { instanceId, streamId, sequenceFrom, signal }),
+      ),
     readFile: (instanceId, streamId, fileName, signal) =>
       readLogFile(parts, { instanceId, streamId, fileName, signal }),
     removeBefore: (instanceId, streamId, position, options) =>
       removeLog(parts, { instanceId, streamId }, { position, ...parts.guard(options) }),
   };
+}
+
+/** A volume that was unmounted holds nothing: that must not end a stream, nor say that it ended. */
+async function certainly<T>(
+  { assertMounted }: LogArchiveParts,
+  signal: AbortSignal,
+  look: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await look();
+  } catch (error) {
+    if (isErrorKind(error, 'not-found')) await assertMounted(signal);
+    throw error;
+  }
 }
 
 type Opening = {

@@ -84,6 +84,11 @@ export interface LogStreamWriter {
   store(piece: LogPiece, bytes: Uint8Array, signal: AbortSignal): Promise<StoredLogPiece>;
   /** Durable when it answers. @throws conflict when its sequence is taken by another */
   closeInterval(interval: LogInterval, signal: AbortSignal): Promise<void>;
+  /**
+   * Locks a closed interval and all that is stored of its files, where the storage locks objects.
+   * Answers how many locks were begun or moved. Safe to repeat. @throws storage errors
+   */
+  lockInterval(interval: LogInterval, signal: AbortSignal): Promise<number>;
 }
 
 /** What the storage holds of one stream. */
@@ -128,7 +133,8 @@ export interface RepositoryLog {
   /**
    * The bytes of one log file from its beginning, as far as they are stored without a gap, checked.
    * `isComplete` when its last piece is among them.
-   * @throws not-found when nothing of it is stored; repository-damaged; storage-unavailable
+   * @throws not-found when nothing of it is stored in a stream that is there; repository-damaged;
+   *   storage-unavailable, also when the stream itself is not there
    */
   readFile(
     instanceId: InstanceId,

@@ -17,7 +17,13 @@ import {
 } from './log-names.ts';
 import { decodeInterval, decodeStream } from './log-records.ts';
 import type { LogParts, SealedParts } from './log-store.ts';
-import { nullIfGone, readDescription, readPiece, readRecord } from './log-store.ts';
+import {
+  assertStreamThere,
+  nullIfGone,
+  readDescription,
+  readPiece,
+  readRecord,
+} from './log-store.ts';
 import { statIfPresent } from './object-presence.ts';
 
 const requestsInFlight = 16;
@@ -50,11 +56,16 @@ async function untilStill<T>(folder: string, look: () => Promise<T | null>): Pro
 /** Null: a piece is gone that was listed. */
 async function readOnce(
   parts: LogParts,
-  of: { readonly fileName: string; readonly folder: string; readonly signal: AbortSignal },
+  of: LogPlace & {
+    readonly fileName: string;
+    readonly folder: string;
+    readonly signal: AbortSignal;
+  },
 ): Promise<LogFileBytes | null> {
   const { fileName, signal } = of;
   const listed = await listPieces(parts, of.folder, signal);
   if (listed.length === 0) {
+    await assertStreamThere(parts.storage, of, signal);
     throw new CairnError('not-found', `nothing of log file ${fileName} is stored`);
   }
   const bytesOf = new Map<string, Buffer>();

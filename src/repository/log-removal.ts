@@ -23,6 +23,8 @@ export async function removeLog(
   { position, ...options }: LogDeletion & { readonly position: LogPosition | null },
 ): Promise<{ readonly freedBytes: number }> {
   const { storage } = parts;
+  // Before the listing: that of an unmounted volume is empty, and nothing of it has gone.
+  await options.assertLease();
   const objects = await Array.fromAsync(storage.list(streamFolder(place), options.signal));
   const plan = position
     ? await planBefore(parts, { ...sortStream(objects, place.streamId), position }, options.signal)

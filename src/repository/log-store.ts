@@ -1,12 +1,14 @@
 // Seals pieces of log in the page threads and reads them back. Frame 0 of a piece describes it, the
 // others hold its bytes.
-import { isErrorKind } from '../model/errors.ts';
+import { CairnError, isErrorKind } from '../model/errors.ts';
 import { runBounded } from '../platform/bounded.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { ObjectKind } from './format.ts';
 import { damaged, frameRawBytesMax } from './format.ts';
 import type { DataKey, KeyRing } from './keys.ts';
 import type { LogPiece } from './log-door.ts';
+import type { LogPlace } from './log-names.ts';
+import { streamObject } from './log-names.ts';
 import type { DescribedPiece } from './log-records.ts';
 import { decodePiece, encodePiece } from './log-records.ts';
 import { isPresent } from './object-presence.ts';
@@ -79,6 +81,26 @@ export async function publishOnce(
   }
   await storage.flush([name], signal);
   return outcome;
+}
+
+/**
+ * A volume that was unmounted left a folder in its place: nothing in it is stored, and what it
+ * lacks is not known to be missing. @throws storage-unavailable
+ */
+export async function assertStreamThere(
+  storage: Storage,
+  place: LogPlace,
+  signal: AbortSignal,
+): Promise<void> {
+  const name = streamObject(place);
+  if (await isPresent(storage, name, signal)) return;
+  throw new CairnError(
+    'storage-unavailable',
+    `${storage.location} does not hold ${name} any more`,
+    {
+      hint: 'look whether its volume is mounted',
+    },
+  );
 }
 
 /** What a piece says of itself. @throws repository-damaged naming it; storage-unavailable */

@@ -5,6 +5,7 @@ import { CairnError, isErrorKind } from '../model/errors.ts';
 import { runBounded } from '../platform/bounded.ts';
 import type { ObjectKind } from './format.ts';
 import type { DataKey } from './keys.ts';
+import { lockInterval } from './lock-log.ts';
 import { findReplaced } from './log-chain.ts';
 import type {
   LogInterval,
@@ -14,17 +15,12 @@ import type {
   StoredLogPiece,
 } from './log-door.ts';
 import type { LogPlace, PieceObject } from './log-names.ts';
-import {
-  intervalObject,
-  logFileFolder,
-  parseLogObject,
-  pieceObject,
-  streamObject,
-} from './log-names.ts';
+import { intervalObject, logFileFolder, parseLogObject, pieceObject } from './log-names.ts';
 import type { DescribedPiece } from './log-records.ts';
 import { decodeInterval, encodeInterval } from './log-records.ts';
 import type { LogParts } from './log-store.ts';
 import {
+  assertStreamThere,
   digestOf,
   nullIfGone,
   publishOnce,
@@ -32,7 +28,6 @@ import {
   readRecord,
   sealPiece,
 } from './log-store.ts';
-import { isPresent } from './object-presence.ts';
 import { encodeFrames, ObjectEncoder } from './sealed-object.ts';
 
 const requestsInFlight = 16;
@@ -50,6 +45,7 @@ export function createLogWriter(parts: LogWriterParts): LogStreamWriter {
     record: parts.record,
     store: (piece, bytes, signal) => storePiece(parts, { piece, bytes, signal }),
     closeInterval: (interval, signal) => closeInterval(parts, interval, signal),
+    lockInterval: (interval, signal) => lockInterval(parts.storage, parts.record, interval, signal),
   };
 }
 
@@ -78,7 +74,7 @@ async function storePiece(
     outcome === 'exists'
       ? await assertSame(parts, { objectName, sha256 }, signal)
       : object.parts.reduce((sum, part) => sum + part.byteLength, 0);
-  await assertSameStorage(parts, signal);
+  await assertStreamThere(parts.storage, parts.record, signal);
   await removeReplaced(parts, replaced, signal);
   return { ...piece, objectName, storedBytes };
 }
@@ -156,16 +152,6 @@ function twoHistories({ file, offsetBytes }: Pick<DescribedPiece, 'file' | 'offs
   const text = `other bytes than these are stored of log file ${file.name} from ${offsetBytes} on`;
   return new CairnError('conflict', text, {
     hint: 'the log has two histories: was the server restored? a new stream must be begun',
-  });
-}
-
-/** A volume that was unmounted left a folder in its place: nothing in it is stored. */
-async function assertSameStorage(parts: LogWriterParts, signal: AbortSignal): Promise<void> {
-  const name = streamObject(parts.record);
-  if (await isPresent(parts.storage, name, signal)) return;
-  const text = `${parts.storage.location} does not hold ${name} any more`;
-  throw new CairnError('storage-unavailable', text, {
-    hint: 'look whether its volume is mounted',
   });
 }
 

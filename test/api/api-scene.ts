@@ -9,6 +9,7 @@ import type {
   ArchiveLayout,
   EngineDriver,
   Finding,
+  HostState,
   ServerInspection,
   SourceListing,
 } from '../../src/engines/engine.ts';
@@ -265,6 +266,7 @@ export class FakeDriver implements EngineDriver {
     return {
       host: hostname,
       port: Number(port || 5432),
+      standbys: [],
       database: pathname.slice(1) || 'postgres',
       user: username,
       password: secret === '' ? null : new Secret(secret),
@@ -286,6 +288,12 @@ export class FakeDriver implements EngineDriver {
     };
   }
 
+  hosts: readonly HostState[] = [];
+
+  async lookAtHosts(): Promise<readonly HostState[]> {
+    return this.hosts;
+  }
+
   takeBaseBackup = neverHere;
   missingDatabases: readonly string[] | CairnError = [];
 
@@ -298,6 +306,8 @@ export class FakeDriver implements EngineDriver {
   logicalFiles = (): null => null;
   importCommands = (): readonly string[] => [];
   restoreDatabases = neverHere;
+  copyDatabases = neverHere;
+  copyTables = neverHere;
   followLog = neverHere;
   releaseLog = neverHere;
   releaseLogByHand = (keeperName: string): string => keeperName;

@@ -109,7 +109,7 @@ describe('createManualBackup', () => {
     });
   }
 
-  test('single databases: unknown ones are refused, a server that is away is not asked', async () => {
+  test('single databases: unknown ones are refused, if the server can be asked', async () => {
     const instance = await scene.addInstance();
     const body = {
       ...{ instance_id: instance.id, name: 'partial', backup_database_individually: true },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Backup } from '../../src/model/backup.ts';
 import type { Instance } from '../../src/model/instance.ts';
+import { completed } from '../fixtures/catalog-values.ts';
 import type { ApiScene } from './api-scene.ts';
 import { openApiScene } from './api-scene.ts';
 
@@ -12,6 +13,7 @@ before(async () => {
 after(() => scene[Symbol.asyncDispose]());
 
 const databases = ['shop', 'crm'];
+const endedAtMs = Date.parse('2026-01-05T01:02:03Z');
 const managed = { homeDir: '/s/a', dataDir: '/s/a/data', binDir: '/b', place: null };
 const addLogical = async (): Promise<Backup> =>
   await scene.addBackup(await scene.addInstance(), { databases });
@@ -111,5 +113,82 @@ describe('a backup of single databases', () => {
     const token = await scene.tokenFor('operator');
     const response = await scene.call('POST', path, { body: { backup_id: backup.id }, token });
     assert.equal(response.statusCode, 403);
+  });
+});
+
+describe('databases and tables of a moment', () => {
+  const ask = (what: string, instances: unknown, token = scene.token) =>
+    scene.call('POST', scene.rds(`/instances/batch/restore/${what}`), {
+      body: { instances },
+      token,
+    });
+  const addSource = async (): Promise<Instance> => {
+    const source = await scene.addInstance();
+    await scene.addBackup(source, { state: completed(endedAtMs) });
+    return source;
+  };
+  const at = ({ id }: Instance, more: object = {}) => ({
+    ...{ instance_id: id, restore_time: endedAtMs, is_fast_restore: false },
+    ...more,
+  });
+  const table = (new_name: string) => ({
+    database: 'shop',
+    schemas: [{ schema: 'public', tables: [{ old_name: 'orders', new_name }] }],
+  });
+
+  test('become a job for each instance, and keep the backup from going', async () => {
+    const [one, two] = [await addSource(), await addSource()];
+    const response = await ask('databases', [
+      at(one, renamed('shop', 'shop_old')),
+      at(two, renamed('shop', 'shop_old')),
+    ]);
+    assert.equal(response.statusCode, 200, response.body);
+    const [first, second] = response.json().restore_result;
+    assert.deepEqual([first.instance_id, second.instance_id], [one.id, two.id]);
+    const [job] = await scene.catalog.jobs.listOpen(one.id);
+    assert.deepEqual([job?.id, job?.kind], [first.job_id, 'restore-parts']);
+    const tables = await ask('tables', [at(one, { databases: [table('orders_old')] })]);
+    assert.equal(tables.statusCode, 200, tables.body);
+    const removal = await scene.call('DELETE', scene.rds(`/instances/${one.id}`));
+    assert.equal(removal.json().error_code, 'DBS.201202');
+  });
+
+  test('are refused, all of them, when one does not fit', async () => {
+    const source = await addSource();
+    const good = at(source, renamed('shop', 'shop_old'));
+    const other = await addSource();
+    const unknown = '0'.repeat(32).concat('in03');
+    const cases: readonly (readonly [string, unknown, string])[] = [
+      ['databases', [good, at(other, { ...renamed('a', 'b'), restore_time: 5 })], 'DBS.280001'],
+      ['databases', [good, at(other, renamed('a', 'cairn_restore_a'))], 'DBS.280277'],
+      [
+        'databases',
+        [good, at({ ...other, id: unknown as Instance['id'] }, renamed('a', 'b'))],
+        'DBS.200002',
+      ],
+      ['databases', [good, good], 'DBS.280001'],
+      ['databases', [good, at(other, { databases: [] })], 'DBS.280001'],
+      ['databases', [], 'DBS.280001'],
+      ['tables', [at(other, { databases: [table('x'), table('x')] })], 'DBS.280001'],
+      ['tables', [at(other, { databases: [table('x'.repeat(64))] })], 'DBS.280277'],
+    ];
+    for (const [what, instances, code] of cases) {
+      const response = await ask(what, instances);
+      assert.equal(response.json().error_code, code, `${what} ${response.body}`);
+    }
+    for (const { id } of [source, other]) {
+      assert.deepEqual(await scene.catalog.jobs.listOpen(id), []);
+    }
+  });
+
+  test('are for owners only; nothing is faster', async () => {
+    const source = await addSource();
+    const token = await scene.tokenFor('operator');
+    const refused = await ask('databases', [at(source, renamed('a', 'b'))], token);
+    assert.equal(refused.statusCode, 403);
+    const fast = await scene.call('POST', scene.rds('/instances/fast-restore'), {
+      body: { restore_time: endedAtMs, instance_ids: [source.id] },
+    });
+    assert.equal(fast.json().support_fast_restore_list[0].is_support_fast_table_restore, false);
   });
 });

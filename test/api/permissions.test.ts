@@ -42,7 +42,7 @@ async function isRefused([method, path]: Route, token: string): Promise<boolean>
 
 /** What is read there is the data itself. */
 const secretReads = /download|\/backup-files/;
-const readingPosts = /\/simplified-instances$/;
+const readingPosts = /\/(simplified-instances|fast-restore)$/;
 
 describe('a viewer', () => {
   test('reads everything that names no secret, and changes nothing', async () => {

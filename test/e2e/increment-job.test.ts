@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import type { JobContext } from '../../src/jobs/job-kind.ts';
-import type { Job } from '../../src/model/job.ts';
+import type { Job, JobPayload } from '../../src/model/job.ts';
+import type { BackupReport } from '../../src/operations/backup/backup-report.ts';
 import { runBackup } from '../../src/operations/backup/run-backup.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
@@ -42,6 +43,7 @@ let server: TestServer;
 let storage: CountingStorage;
 let repository: Repository;
 let count = 0;
+let report: JobPayload | null = null;
 
 before(async () => {
   scene = await createEngineScene(['17']);
@@ -79,6 +81,11 @@ async function takeNext(): Promise<RepositoryReader> {
       }),
       findLatestCompleted: async () => previous,
       setState: async () => undefined,
+    },
+    jobs: {
+      setResult: async (_id: unknown, result: JobPayload) => {
+        report = result;
+      },
     },
   } as unknown as Catalog;
   const context: JobContext = {
@@ -125,6 +132,12 @@ test('the second backup is sent and reads little, and restores', async (context)
   const second = await takeNext();
   assert.equal(second.notes.source, 'increment');
   const { logicalBytes, newBytes } = second.stored.totals;
+  const { readBytes, ...rest } = report as unknown as BackupReport;
+  assert.deepEqual(rest, {
+    ...{ kind: 'backup', source: 'increment', reasons: [] },
+    keptBytes: logicalBytes - readBytes,
+  });
+  assert.ok(readBytes < logicalBytes / 2, `${readBytes} bytes were sent`);
   context.diagnostic(
     `${newBytes} of ${logicalBytes} bytes are new, ${storage.readBytes} were read`,
   );

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { LogArchiveWire, ShownInstanceWire } from '../../src/api/schema/log-archive.ts';
+import type { CheckReportWire } from '../../src/api/schema/maintenance.ts';
+import type { TaskWire } from '../../src/api/schema/task-list.ts';
 import type { InstanceId, LogStreamId } from '../../src/model/ids.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
@@ -18,7 +20,7 @@ import { startPostgres } from '../fixtures/postgres-server.ts';
 import { never } from '../fixtures/repositories.ts';
 import type { TestService } from '../fixtures/service.ts';
 import { startService } from '../fixtures/service.ts';
-import { listBackups, register } from '../fixtures/service-calls.ts';
+import { listBackups, register, untilFullBackup } from '../fixtures/service-calls.ts';
 import { until } from '../fixtures/until.ts';
 
 const patienceMs = 60_000;
@@ -98,13 +100,20 @@ suite('an archived log', () => {
     assert.match(shown.stdout, /at risk now: +\d+ s/);
     const listed = await service.cli('backup', 'list', '--type', 'incremental');
     assert.match(listed.stdout, /incremental-shop-server-\d{8}T\d{6} +incremental +COMPLETED/);
-    const { backups } = await listBackups(service, `instance_id=${instanceId}`);
-    const [first] = backups;
+    const query = `instance_id=${instanceId}&backup_type=incremental`;
+    const [first] = (await listBackups(service, query)).backups;
     assert.ok(first);
     const refused = await service.cli('backup', 'delete', first.id);
     assert.notEqual(refused.exitCode, 0);
-    const tasks = await service.request<{ total_count: number }>('GET', '/v3/{p}/tasklist');
-    assert.equal(tasks.body.total_count, 0, 'nobody waits for such a job');
+    await untilFullBackup(service, instanceId);
+    const { body } = await service.request<{ tasks: TaskWire[] }>('GET', '/v3/{p}/tasklist');
+    const archiving = body.tasks.filter(({ name }) => name === 'ArchiveLog');
+    assert.deepEqual([body.tasks.length, archiving], [1, []], 'nobody waits for such a job');
+    const { counts } = (await service.cli('check', '--json')).json<CheckReportWire>();
+    assert.equal(counts.log_streams, 1);
+    assert.ok(counts.log_intervals >= 2 && counts.log_pieces >= 1 && counts.log_bytes > 0);
+    const text = (await service.cli('check')).stdout;
+    assert.match(text, /archived log: +1 streams, \d+ intervals, \d+ pieces/);
   });
 
   test('goes on without a hole when its worker is killed', async () => {

@@ -119,7 +119,7 @@ test('rows that are missing after a restore are noticed, and nothing is kept', a
   );
   await assert.rejects(
     scene.restore(reader, { ...shopTo('short'), source }),
-    /table "public"."still": 100000 were restored, and the backup has 100001/,
+    /table "public"."still": 100000 were restored, and there were 100001/,
   );
   assert.deepEqual(await databasesOf(scene.server), before);
 });
@@ -156,8 +156,13 @@ test('an attempt that died after it had given the names finds its work done', as
   await assert.rejects(scene.restore(reader, { ...options, tag: 'job-2' }), { kind: 'conflict' });
 });
 
-test('an archive is read alike however it is cut, and one that ends early is found out', async () => {
-  const reader = await scene.backUp(['shop']);
+test('an archive is read alike however it is cut, and one that ends early is noticed', async () => {
+  await scene.server.query('create database tiny');
+  await runSql(scene.at('tiny'), async (query) => {
+    await query('create table busy as select g as id from generate_series(1, 10) g');
+    await query('create table still as select g as id from generate_series(1, 2000) g');
+  });
+  const reader = await scene.backUp(['tiny']);
   const files = reader.files().filter(({ path }) => path.startsWith('databases/'));
   const parts: Uint8Array[] = [];
   for await (const bytes of toLogicalSource(reader).stream(files, never)) {
@@ -167,7 +172,7 @@ test('an archive is read alike however it is cut, and one that ends early is fou
   const whole = readDump(dump, () => dump.length);
   assert.deepEqual(whole.data, [
     { kind: 'table', schema: 'public', name: 'busy', rows: 10 },
-    { kind: 'table', schema: 'public', name: 'still', rows: 100_000 },
+    { kind: 'table', schema: 'public', name: 'still', rows: 2000 },
   ]);
   assert.ok(whole.bytes.equals(dump));
   for (const most of [1, 3, 7, 4096]) {

@@ -117,7 +117,7 @@ test('is restored into another server, whose databases stay', async () => {
   assert.match(again.stderr, /has a database “shop” already/);
 });
 
-test('comes out of the repository without the service, with the commands to import it', async () => {
+test('comes out of the repository without the service, with commands to import it', async () => {
   const folder = join(service.folder, 'taken out');
   const done = await cli('restore', '--backup', backupId, '--to', folder);
   assert.match(done.stdout, /import the databases with/);

@@ -116,6 +116,14 @@ suite('a service with a second storage', () => {
     const sound = await service.cli('storage', 'copy', '--verify', '--json');
     assert.equal(sound.exitCode, 0, sound.stdout + sound.stderr);
     assert.deepEqual(sound.json<{ backups: number }>().backups, 2);
+    for (const [named, exitCode] of [
+      ['shop-server', exitCodes.ok],
+      [instanceId, exitCodes.ok],
+      ['shop', exitCodes.notFound],
+    ] as const) {
+      const one = await service.cli('storage', 'copy', '--verify', '--instance', named, '--json');
+      assert.equal(one.exitCode, exitCode, one.stdout + one.stderr);
+    }
     const packs = join('instances', instanceId, 'backups', first.id, 'packs');
     await rename(join(offsiteDir(), packs), join(folder, 'aside'));
     const lacking = await service.cli('storage', 'copy', '--verify');

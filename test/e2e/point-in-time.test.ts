@@ -16,7 +16,7 @@ import type { TestServer } from '../fixtures/postgres-server.ts';
 import { findFreePort, startPostgres } from '../fixtures/postgres-server.ts';
 import type { TestService } from '../fixtures/service.ts';
 import { startService } from '../fixtures/service.ts';
-import { register } from '../fixtures/service-calls.ts';
+import { register, untilFullBackup } from '../fixtures/service-calls.ts';
 import { until } from '../fixtures/until.ts';
 
 const patienceMs = 90_000;
@@ -48,7 +48,7 @@ before(async () => {
     },
     patienceMs,
   );
-  await cairn('backup', 'create', '--instance', 'shop-server', '--name', 'base', '--wait');
+  await untilFullBackup(service, instanceId);
   commits = await writeLedger(server, 1, 45);
   const lastMs = atMs(45);
   await until(

@@ -138,112 +138,124 @@ suite('what a backup needs', () => {
   });
 });
 
-suite('in the middle of a backup', () => {
-  test('the server crashes', async () => {
-    const gate = Promise.withResolvers<void>();
-    const { sink, begun } = createSlowSink(gate.promise);
-    const work = failure(backUp(scene.driver, connection, { sink }), 'engine-unreachable');
-    await begun;
-    await server.crash();
-    gate.resolve();
-    const error = await work;
-    assert.match(error.message, /the server closed the connection/);
-    await server.start();
-  });
+for (const role of ['postgres', 'only_replicates'] as const) {
+  suite(`in the middle of a backup by role ${role}`, () => {
+    let by: Connection;
 
-  test('an abort ends it at once, even while the sink waits', async () => {
-    const controller = new AbortController();
-    const { sink, begun } = createSlowSink(new Promise(() => undefined));
-    const { signal } = controller;
-    const work = failure(backUp(scene.driver, connection, { sink, signal }), 'cancelled');
-    await begun;
-    const beganMs = systemClock.monotonicMs();
-    controller.abort(new CairnError('cancelled', 'the job was cancelled'));
-    const error = await work;
-    assert.equal(error.message, 'the job was cancelled');
-    assert.ok(systemClock.monotonicMs() - beganMs < 2000);
-    await untilNoSender();
-  });
+    before(async () => {
+      by = { ...connection, user: role };
+      if (role !== 'postgres') {
+        await server.query(`create role ${role} login replication password '${server.password}'`);
+      }
+      const { notes } = await backUp(scene.driver, by, { sink: createNullSink() });
+      assert.equal(notes.source, role === 'postgres' ? 'pages' : 'stream');
+    });
 
-  test('a server that falls silent is given up', async () => {
-    await using proxy = await startStallingProxy(server.port, stallAt(2_000_000));
-    const limits = { firstByteTimeoutMs: 60_000, silenceTimeoutMs: 1500 };
-    const work = backUpWithin(limits, { ...connection, port: proxy.port });
-    const error = await failure(work, 'engine-unreachable');
-    assert.match(error.message, /silent for 2 s during the base backup|silent for 3 s/);
-  });
+    test('the server crashes', async () => {
+      const gate = Promise.withResolvers<void>();
+      const { sink, begun } = createSlowSink(gate.promise);
+      const work = failure(backUp(scene.driver, by, { sink }), 'engine-unreachable');
+      await begun;
+      await server.crash();
+      gate.resolve();
+      const error = await work;
+      assert.match(error.message, /the server closed the connection/);
+      await server.start();
+    });
 
-  test('a server that never begins is given up', async () => {
-    await using proxy = await startStallingProxy(server.port, stallAt(3_000));
-    const limits = { firstByteTimeoutMs: 1500, silenceTimeoutMs: 60_000 };
-    const work = backUpWithin(limits, { ...connection, port: proxy.port });
-    await failure(work, 'engine-unreachable');
-  });
+    test('an abort ends it at once, even while the sink waits', async () => {
+      const controller = new AbortController();
+      const { sink, begun } = createSlowSink(new Promise(() => undefined));
+      const { signal } = controller;
+      const work = failure(backUp(scene.driver, by, { sink, signal }), 'cancelled');
+      await begun;
+      const beganMs = systemClock.monotonicMs();
+      controller.abort(new CairnError('cancelled', 'the job was cancelled'));
+      const error = await work;
+      assert.equal(error.message, 'the job was cancelled');
+      assert.ok(systemClock.monotonicMs() - beganMs < 2000);
+      await untilNothingLeft();
+    });
 
-  test('a cut line is noticed', async () => {
-    const cut = { kind: 'cut', afterBytes: 2_000_000 } as const;
-    await using proxy = await startStallingProxy(server.port, cut);
-    const error = await failure(
-      takeNull({ ...connection, port: proxy.port }),
-      'engine-unreachable',
-    );
-    assert.match(error.message, /closed the connection during the base backup/);
-  });
+    test('a server that falls silent is given up', async () => {
+      await using proxy = await startStallingProxy(server.port, stallAt(2_000_000));
+      const limits = { firstByteTimeoutMs: 60_000, silenceTimeoutMs: 1500 };
+      const work = backUpWithin(limits, { ...by, port: proxy.port });
+      const error = await failure(work, 'engine-unreachable');
+      assert.match(error.message, /silent for 2 s during the base backup|silent for 3 s/);
+    });
 
-  const stallAt = (afterBytes: number) => ({ kind: 'stall', afterBytes }) as const;
+    test('a server that never begins is given up', async () => {
+      await using proxy = await startStallingProxy(server.port, stallAt(3_000));
+      const limits = { firstByteTimeoutMs: 1500, silenceTimeoutMs: 60_000 };
+      const work = backUpWithin(limits, { ...by, port: proxy.port });
+      await failure(work, 'engine-unreachable');
+    });
 
-  const backUpWithin = (limits: BackupLimits, from: Connection): Promise<unknown> =>
-    takeBaseBackup(
-      from,
-      {
-        label: 'limits',
-        sink: createNullSink(),
-        previous: null,
-        onProgress: () => undefined,
-        signal: neverAborted,
-        log: silentLogger,
-      },
-      { clock: systemClock, random: systemRandom, limits },
-    );
+    test('a cut line is noticed', async () => {
+      const cut = { kind: 'cut', afterBytes: 2_000_000 } as const;
+      await using proxy = await startStallingProxy(server.port, cut);
+      const error = await failure(takeNull({ ...by, port: proxy.port }), 'engine-unreachable');
+      assert.match(error.message, /closed the connection during the base backup/);
+    });
 
-  test('the sink fails', async () => {
-    const sink = createNullSink();
-    for (const write of [
-      () => assert.fail('disk full'),
-      () => Promise.reject(new CairnError('storage-full', 'disk full')),
-    ]) {
-      const work = backUp(scene.driver, connection, { sink: { ...sink, write } });
-      await assert.rejects(work, /disk full/);
+    const stallAt = (afterBytes: number) => ({ kind: 'stall', afterBytes }) as const;
+
+    const backUpWithin = (limits: BackupLimits, from: Connection): Promise<unknown> =>
+      takeBaseBackup(
+        from,
+        {
+          label: 'limits',
+          sink: createNullSink(),
+          previous: null,
+          onProgress: () => undefined,
+          signal: neverAborted,
+          log: silentLogger,
+        },
+        { clock: systemClock, random: systemRandom, limits },
+      );
+
+    test('the sink fails', async () => {
+      const sink = createNullSink();
+      for (const write of [
+        () => assert.fail('disk full'),
+        () => Promise.reject(new CairnError('storage-full', 'disk full')),
+      ]) {
+        const work = backUp(scene.driver, by, { sink: { ...sink, write } });
+        await assert.rejects(work, /disk full/);
+      }
+      await untilNothingLeft();
+    });
+
+    test('a damaged page is named', async () => {
+      await server.query(
+        'create table hurt as select g, md5(g::text) from generate_series(1, 9000) g',
+      );
+      const [row] = await server.query("select pg_relation_filepath('hurt') as path");
+      await server.query('checkpoint');
+      const file = await open(join(server.dataDir, String(row?.path)), 'r+');
+      await file.write(Buffer.from('rot'), 0, 3, 3 * 8192 + 5000);
+      await file.close();
+      const error = await failure(takeNull(by), 'engine-refused');
+      assert.match(error.message, /damaged pages/);
+      assert.ok(error.message.includes(String(row?.path)), error.message);
+      await server.query('drop table hurt');
+      await takeNull(by);
+    });
+
+    async function untilNothingLeft(): Promise<void> {
+      const deadlineMs = systemClock.monotonicMs() + 10_000;
+      for (;;) {
+        const [row] = await server.query(
+          "select count(*)::int as n from pg_stat_activity where application_name = 'cairn'",
+        );
+        if (row?.n === 0) return;
+        assert.ok(systemClock.monotonicMs() < deadlineMs, 'a connection is left on the server');
+        await systemClock.sleep(50);
+      }
     }
-    await untilNoSender();
   });
-
-  test('a damaged page is named', async () => {
-    await server.query(
-      'create table hurt as select g, md5(g::text) from generate_series(1, 9000) g',
-    );
-    const [row] = await server.query("select pg_relation_filepath('hurt') as path");
-    await server.query('checkpoint');
-    const file = await open(join(server.dataDir, String(row?.path)), 'r+');
-    await file.write(Buffer.from('rot'), 0, 3, 3 * 8192 + 5000);
-    await file.close();
-    const error = await failure(takeNull(connection), 'engine-refused');
-    assert.match(error.message, /damaged pages/);
-    assert.ok(error.message.includes(String(row?.path)), error.message);
-    await server.query('drop table hurt');
-    await takeNull(connection);
-  });
-
-  async function untilNoSender(): Promise<void> {
-    const deadlineMs = systemClock.monotonicMs() + 10_000;
-    for (;;) {
-      const [row] = await server.query('select count(*)::int as n from pg_stat_replication');
-      if (row?.n === 0) return;
-      assert.ok(systemClock.monotonicMs() < deadlineMs, 'a sender is left on the server');
-      await systemClock.sleep(50);
-    }
-  }
-});
+}
 
 suite('restoring', () => {
   let source: FileSource;

@@ -77,9 +77,9 @@ async function pathOf(server: TestServer, table: string): Promise<string> {
   return String(row?.path);
 }
 
-function pagesNote(result: BaseBackupResult): { keptBytes: number; readBytes: number } {
-  assert.equal(result.notes.source, 'pages', JSON.stringify(result.notes));
-  return result.notes.pages as { keptBytes: number; readBytes: number };
+function keptBytesOf({ notes }: BaseBackupResult): number {
+  assert.equal(notes.source, 'pages', JSON.stringify(notes));
+  return Number(notes.keptBytes);
 }
 
 /** Notes the files that are not kept. */
@@ -159,7 +159,7 @@ for (const version of ['15', '16', '18'] as const) {
           { clock: systemClock, random: systemRandom, limits: defaultLimits },
         );
         const sink = createFolderSink(join(home, 'read'));
-        pagesNote(await backUp(scene.driver, parse(server.url), { sink }));
+        keptBytesOf(await backUp(scene.driver, parse(server.url), { sink }));
         assert.deepEqual(shape(sink), shape(streamed));
       } finally {
         await session.end();
@@ -184,7 +184,7 @@ for (const version of ['15', '16', '18'] as const) {
         },
       });
       firstResult = await backUp(scene.driver, parse(server.url), { sink: first });
-      assert.equal(pagesNote(firstResult).keptBytes, 0);
+      assert.equal(keptBytesOf(firstResult), 0);
       assert.deepEqual(await server.query('select * from pg_replication_slots'), []);
       await assertRestores(server, first, firstResult, await prints());
     });
@@ -201,7 +201,8 @@ for (const version of ['15', '16', '18'] as const) {
       assert.equal(sizeIn(second), sizeIn(first));
       assert.ok(written.has(steady), 'a changed table was kept');
       assert.ok(!written.has(still), 'an unchanged table was read');
-      const { keptBytes, readBytes } = pagesNote(result);
+      const keptBytes = keptBytesOf(result);
+      const readBytes = second.writtenBytes;
       const [size] = await server.query(`select pg_relation_size('still')::int as bytes`);
       assert.ok(keptBytes > Number(size?.bytes));
       assert.ok(readBytes < keptBytes + 40_000_000, `${readBytes} bytes were read`);
@@ -239,13 +240,26 @@ suite('what the server is left with', () => {
     };
     const before = await backUp(scene.driver, reader, { sink: createNullSink() });
     assert.equal(before.notes.source, 'stream');
-    assert.match(String(before.notes.sourceReasons), /may not execute pg_backup_start/);
+    assert.match(String(before.notes.sourceReasons), /may not use pg_backup_start/);
     const hint = (await parallelReads())?.hint ?? '';
     const grants = hint.slice(hint.indexOf('grant execute'));
     assert.match(grants, /^grant execute on function pg_catalog\.pg_backup_start/);
     await server.query(grants);
     assert.equal((await parallelReads())?.hint, null);
-    pagesNote(await backUp(scene.driver, reader, { sink: createNullSink() }));
+    keptBytesOf(await backUp(scene.driver, reader, { sink: createNullSink() }));
+  });
+
+  test('with all grants but REPLICATION the refusal says what to grant', async () => {
+    const reader = { ...parse(server.url), user: 'reader', password: new Secret('reader-word') };
+    await server.query('alter role reader noreplication');
+    const { findings } = await scene.driver.inspect(reader, neverAborted);
+    const found = findings.find(({ check }) => check === 'parallel-reads');
+    assert.match(found?.hint ?? '', /: alter role reader replication$/);
+    await assert.rejects(backUp(scene.driver, reader, { sink: createNullSink() }), {
+      kind: 'engine-refused',
+      hint: /alter role reader replication/,
+    });
+    await server.query('alter role reader replication');
   });
 
   test('an abort and a failing sink leave no slot and no backup in progress', async () => {
@@ -321,7 +335,7 @@ suite('what the server is left with', () => {
     );
     const second = createFolderSink(join(home, 'verified'), { previous: first });
     const result = await backUp(scene.driver, parse(server.url), { sink: second, previous });
-    assert.ok(pagesNote(result).keptBytes > 10_000_000);
+    assert.ok(keptBytesOf(result) > 10_000_000);
     const { dataDir } = await scene.driver.restoreFolder({
       source: second.toSource(result),
       targetDir: join(home, 'restored'),

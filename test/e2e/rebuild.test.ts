@@ -92,9 +92,10 @@ suite('cairn catalog rebuild', () => {
   test('has every backup as it was', async () => {
     await rebuilt.start();
     assert.equal((await listBackups(rebuilt, `instance_id=${instanceId}`)).total_count, 2);
+    // Jobs, and what they told, are gone with the old catalog.
     for (const { job_id: _, ...before } of [first, second]) {
       const { job_id: __, ...now } = await showBackup(rebuilt, before.id);
-      assert.deepEqual(now, before);
+      assert.deepEqual(now, { ...before, taken: null });
     }
   });
 

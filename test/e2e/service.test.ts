@@ -108,6 +108,17 @@ suite('a service, from its first backup to its loss', () => {
     );
     const shown = await service.cli('backup', 'show', first.id, '--json');
     assert.deepEqual(shown.json<{ backup: BackupDetailWire }>().backup, first);
+    assert.equal(first.taken?.kept_bytes, 0);
+    for (const shownAs of [
+      ['backup', 'show', first.id],
+      ['job', 'show', first.job_id],
+    ]) {
+      const { stdout } = await service.cli(...shownAs);
+      assert.match(
+        stdout,
+        /^taken: +.*\((?:pages|stream)\)\nbecause: +summarize_wal is off; .*no previous backup/m,
+      );
+    }
     const table = await service.cli('backup', 'list', '--instance', 'shop-server');
     assert.match(table.stdout, /^ID +NAME +TYPE +STATUS +SIZE +BEGAN +ENDED\n/);
     assert.match(table.stdout, new RegExp(`${second.id}.*\\n.*${first.id}`));

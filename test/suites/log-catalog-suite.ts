@@ -4,6 +4,8 @@ import { describe, it } from 'node:test';
 import { isErrorKind } from '../../src/model/errors.ts';
 import type { InstanceId, LogStreamId } from '../../src/model/ids.ts';
 import type { LogStream } from '../../src/model/log-stream.ts';
+import { findNewestBase } from '../../src/operations/log-archive/find-trims.ts';
+import { findRecoveryFacts } from '../../src/operations/restore/recovery-facts.ts';
 import { completed, makeBackup } from '../fixtures/catalog-values.ts';
 import type { OpenFreshCatalog } from '../fixtures/catalogs.ts';
 import { someInstanceId, testProjectId } from '../fixtures/catalogs.ts';
@@ -115,6 +117,31 @@ export function logCatalogSuite(leg: string, openFresh: OpenFreshCatalog): void 
         { offset: 0, limit: 10 },
       );
       assert.deepEqual([incremental.total, incremental.items[0]?.name], [1, 'part-3']);
+    });
+
+    it('keeps the log of the whole server, whatever exports of databases there are', async () => {
+      await using fresh = await openFresh();
+      const { backups } = fresh.catalog;
+      const instanceId = someInstanceId();
+      const of = { projectId: testProjectId, instanceId };
+      const whole = makeBackup({ instanceId, startedAt: new Date(10), state: completed(11) });
+      const exported = makeBackup({
+        ...{ instanceId, databases: ['shop'], name: 'exported' },
+        ...{ startedAt: new Date(20), state: completed(21) },
+      });
+      for (const backup of [whole, exported]) await backups.insert(backup);
+      const base = await findNewestBase(fresh.catalog, of, new Date(99));
+      assert.equal(base?.id, whole.id, 'log that leads on from the backup would be trimmed');
+      assert.equal((await backups.findLatestCompleted(instanceId))?.id, whole.id);
+      const same = await backups.findLatestCompleted(instanceId, ['shop']);
+      assert.equal(same?.id, exported.id);
+      assert.equal(await backups.findLatestCompleted(instanceId, ['crm']), null);
+      assert.equal((await backups.findLatestCompleted(instanceId, 'any'))?.id, exported.id);
+      const facts = await findRecoveryFacts(fresh.catalog, of);
+      assert.deepEqual(
+        facts.backups.map(({ id }) => id),
+        [whole.id],
+      );
     });
   });
 }

@@ -1,5 +1,6 @@
 import type { Backup, BackupStatus } from '../../model/backup.ts';
 import { engineTitles } from '../../model/engine-kind.ts';
+import type { Job } from '../../model/job.ts';
 import { formatLogPosition } from '../../model/log-position.ts';
 import { majorVersion } from '../../model/server-version.ts';
 import type {
@@ -9,6 +10,7 @@ import type {
   CreateBackupResponse,
 } from '../schema/backup.ts';
 import { formatWireTime } from '../wire-time.ts';
+import { presentResult } from './maintenance.ts';
 
 type StatusWord = (typeof backupStatusWords)[number];
 
@@ -43,8 +45,10 @@ export function presentBackup(backup: Omit<Backup, 'jobId'>): BackupWire {
   };
 }
 
-export function presentBackupDetail(backup: Backup): BackupDetailWire {
+/** `job`: the one that took it; null when the catalog does not know it any more. */
+export function presentBackupDetail(backup: Backup, job: Job | null): BackupDetailWire {
   const { state } = backup;
+  const result = job && presentResult(job);
   const done = state.status === 'completed' ? state : null;
   return {
     ...presentBackup(backup),
@@ -60,6 +64,7 @@ export function presentBackupDetail(backup: Backup): BackupDetailWire {
       stored_bytes: done.totals.storedBytes,
     },
     failure_reason: state.status === 'failed' ? state.reason : null,
+    taken: result?.kind === 'backup' ? result : null,
   };
 }
 

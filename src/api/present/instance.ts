@@ -3,8 +3,9 @@ import type { BackupPolicy } from '../../model/backup-policy.ts';
 import { engineTitles } from '../../model/engine-kind.ts';
 import type { Instance } from '../../model/instance.ts';
 import { majorVersion } from '../../model/server-version.ts';
+import type { HostState } from '../../operations/instances/look-at-hosts.ts';
 import type { InstanceWire, SimplifiedInstanceWire } from '../schema/instance.ts';
-import type { RegisteredInstanceWire } from '../schema/registered-instance.ts';
+import type { HostStateWire, RegisteredInstanceWire } from '../schema/registered-instance.ts';
 import { formatWireTime } from '../wire-time.ts';
 import { presentStrategy } from './strategy.ts';
 
@@ -136,6 +137,7 @@ export function presentRegisteredInstance(instance: Instance): RegisteredInstanc
     failure_reason: 'reason' in state ? state.reason : null,
     host: connection && connection.host,
     port: connection && connection.port,
+    standbys: connection?.standbys.map(({ host, port }) => ({ host, port })) ?? [],
     database: connection && connection.database,
     user: connection && connection.user,
     sslmode: connection && connection.tls,
@@ -146,6 +148,16 @@ export function presentRegisteredInstance(instance: Instance): RegisteredInstanc
     created: formatWireTime(instance.createdAt),
     updated: formatWireTime(instance.updatedAt),
   };
+}
+
+export function presentHostState(state: HostState): HostStateWire {
+  const { host, port, role } = state;
+  const none = { timeline: null, streaming: null, lag_seconds: null, problem: null };
+  if (role === 'unknown') return { host, port, role, ...none, problem: state.problem };
+  const known = { host, port, role, ...none, timeline: state.timeline };
+  if (role === 'primary') return known;
+  const { isStreaming, lagMs } = state;
+  return { ...known, streaming: isStreaming, lag_seconds: lagMs === null ? null : lagMs / 1000 };
 }
 
 /** A folder of sockets is on this machine. */

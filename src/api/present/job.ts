@@ -26,6 +26,7 @@ export const jobNames: Readonly<Record<JobKindName, string>> = {
   'restore-new-instance': 'RestoreToNewInstance',
   'restore-in-place': 'RestoreToExistingInstance',
   'restore-databases': 'RestoreDatabases',
+  'restore-parts': 'RestoreDatabasesOrTables',
   'remove-instance': 'DeleteInstance',
   prune: 'PruneBackups',
   'plan-prune': 'PlanPrune',

@@ -1,10 +1,12 @@
 import type { Job } from '../../model/job.ts';
+import type { BackupReport } from '../../operations/backup/backup-report.ts';
 import type { DeletedBackupReport } from '../../operations/backup/run-backup-deletion.ts';
 import type { StoredCheckReport } from '../../operations/check/check-report.ts';
 import { verdictOf } from '../../operations/check/check-report.ts';
 import { jobKinds } from '../../operations/job-payloads.ts';
 import type { RotatedKeyReport } from '../../operations/keys/run-key-rotation.ts';
 import type { StoredLockReport } from '../../operations/lock/lock-report.ts';
+import type { PartsReport } from '../../operations/logical/parts-payload.ts';
 import type { DatabaseRestoreReport } from '../../operations/logical/restore-payload.ts';
 import type { OffsiteReport } from '../../operations/offsite/offsite-report.ts';
 import type { PruneReport, UnknownInstancesReport } from '../../operations/prune/prune-report.ts';
@@ -12,6 +14,7 @@ import type { AskedJob } from '../../operations/prune/request-prune.ts';
 import type { RestoreReport } from '../../operations/restore/recovery-result.ts';
 import type {
   AskedJobsWire,
+  BackupReportWire,
   CheckReportWire,
   JobResultWire,
   LockReportWire,
@@ -43,6 +46,8 @@ export function presentResult({ kind, result }: Job): JobResultWire | null {
       return presentOffsiteReport(result as OffsiteReport);
     case jobKinds.rotateKey:
       return { kind: 'rotated-key', key_id: (result as RotatedKeyReport).keyId };
+    case jobKinds.backup:
+      return presentBackupReport(result as BackupReport);
     case jobKinds.deleteBackup:
       return presentDeletion(result as DeletedBackupReport);
     case jobKinds.extendLocks:
@@ -55,9 +60,20 @@ export function presentResult({ kind, result }: Job): JobResultWire | null {
     }
     case jobKinds.restoreDatabases:
       return presentDatabases(result as DatabaseRestoreReport);
+    case jobKinds.restoreParts: {
+      const report = result as PartsReport;
+      if (report.kind === 'restored-databases') return presentDatabases(report);
+      const { kind, backupId: backup_id, tableCount: tables, rowCount: rows } = report;
+      return { kind, backup_id, tables, rows };
+    }
     default:
       return null;
   }
+}
+
+function presentBackupReport(report: BackupReport): BackupReportWire {
+  const { kind, source, reasons, keptBytes, readBytes } = report;
+  return { kind, source, reasons: [...reasons], kept_bytes: keptBytes, read_bytes: readBytes };
 }
 
 function presentDatabases(report: DatabaseRestoreReport): JobResultWire {
@@ -120,6 +136,12 @@ export function presentCheckReport(report: StoredCheckReport): CheckReportWire {
       bytes_read: counts.bytesRead,
       frames_read: counts.framesRead,
       pages_compared: counts.pagesCompared,
+      // A report that was stored before log was archived counts none.
+      log_streams: counts.logStreams ?? 0,
+      log_intervals: counts.logIntervals ?? 0,
+      log_pieces: counts.logPieces ?? 0,
+      log_bytes: counts.logBytes ?? 0,
+      log_pieces_read: counts.logPiecesRead ?? 0,
       unneeded: counts.unneeded,
       unneeded_bytes: counts.unneededBytes,
     },

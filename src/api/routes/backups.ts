@@ -134,8 +134,10 @@ export function registerBackupDetailRoutes(app: ApiApp, parts: ApiParts): void {
     },
     async (request) => {
       const backupId = requireBackupId(request.params.backupId);
-      const backup = await getBackup(parts.catalog, projectOf(request), backupId);
-      return { backup: presentBackupDetail(backup) };
+      const projectId = projectOf(request);
+      const backup = await getBackup(parts.catalog, projectId, backupId);
+      const job = await parts.catalog.jobs.find(projectId, backup.jobId);
+      return { backup: presentBackupDetail(backup, job) };
     },
   );
 }

@@ -51,7 +51,7 @@ export function registerBackupFileRoutes(app: ApiApp, parts: ApiParts): void {
       schema: {
         operationId: 'listBackupFiles',
         description:
-          'One file, the whole server as .tar.zst; of single databases the files as pg_dump made them.',
+          'One file, the whole server as .tar.zst; of single databases the files of pg_dump.',
         tags,
         params: Type.Object({ projectId: Type.String() }),
         querystring: ListBackupFilesQuerySchema,

@@ -18,8 +18,8 @@ export function registerLogicalRoutes(app: ApiApp, parts: ApiParts): void {
       schema: {
         operationId: 'restoreDatabases',
         description:
-          'Restores databases of a backup that was made of single databases, into an instance that ' +
-          'runs, beside what it has. All of them appear, whole, or none.',
+          'Restores databases of a backup that was made of single databases into an instance ' +
+          'that runs, beside what it has. All of them appear, whole, or none.',
         tags: ['cairn'],
         params: Type.Object({ projectId: Type.String(), instanceId: Type.String() }),
         body: refTo(RestoreDatabasesRequestSchema),

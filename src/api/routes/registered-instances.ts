@@ -1,9 +1,11 @@
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { CairnError } from '../../model/errors.ts';
+import type { HostAddress } from '../../model/instance.ts';
 import { Secret } from '../../model/secret.ts';
 import { checkInstance, checkServer } from '../../operations/instances/check-connection.ts';
 import { getInstance } from '../../operations/instances/get-instance.ts';
+import { lookAtHosts } from '../../operations/instances/look-at-hosts.ts';
 import { registerInstance } from '../../operations/instances/register-instance.ts';
 import type { ServerAddress } from '../../operations/instances/server-address.ts';
 import { updateConnection } from '../../operations/instances/update-connection.ts';
@@ -13,7 +15,7 @@ import { projectOf } from '../auth.ts';
 import { answerError, readLanguage } from '../errors.ts';
 import { needs } from '../permission.ts';
 import { presentCheck, presentFindings } from '../present/connection-check.ts';
-import { presentRegisteredInstance } from '../present/instance.ts';
+import { presentHostState, presentRegisteredInstance } from '../present/instance.ts';
 import { presentLogArchive } from '../present/log-archive.ts';
 import { refTo } from '../schema/define.ts';
 import { RefusalSchema } from '../schema/error.ts';
@@ -150,9 +152,11 @@ function addReading(app: ApiApp, parts: ApiParts): void {
     async (request) => {
       const id = requireInstanceId(request.params.instanceId);
       const instance = await getInstance(parts.catalog, projectOf(request), id);
+      const hosts = await lookAtHosts(parts.engines, instance);
       const archive = await findArchiveStatus(parts.catalog, id);
       return {
         instance: presentRegisteredInstance(instance),
+        hosts: hosts && hosts.map(presentHostState),
         log_archive: archive && presentLogArchive(archive, parts.clock.now()),
       };
     },
@@ -194,7 +198,11 @@ function addChecks(app: ApiApp, parts: ApiParts): void {
 }
 
 function readAddress(body: ServerAddressWire): ServerAddress {
-  if (body.url !== undefined) return { kind: 'url', url: body.url };
+  const standbysOn = (defaultPort: number): HostAddress[] =>
+    (body.standbys ?? []).map(({ host, port }) => ({ host, port: port ?? defaultPort }));
+  if (body.url !== undefined) {
+    return { kind: 'url', url: body.url, standbys: standbysOn(defaultPorts.postgresql) };
+  }
   const { engine, host, user } = body;
   if (engine === undefined || host === undefined || user === undefined) {
     throw new CairnError('invalid', 'either url, or engine, host and user must be given');
@@ -206,6 +214,7 @@ function readAddress(body: ServerAddressWire): ServerAddress {
     connection: {
       host,
       port: body.port ?? defaultPorts[engine],
+      standbys: standbysOn(defaultPorts[engine]),
       database: body.database ?? defaultDatabases[engine],
       user,
       password: password === null ? null : new Secret(password),

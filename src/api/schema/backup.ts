@@ -2,6 +2,7 @@ import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { backupTypes } from '../../model/backup.ts';
 import { named, nullable, refTo, refusedAs, words } from './define.ts';
+import { BackupReportSchema } from './maintenance.ts';
 import { pagingQuery } from './paging.ts';
 
 export const backupStatusWords = ['BUILDING', 'COMPLETED', 'FAILED', 'DELETING'] as const;
@@ -96,7 +97,9 @@ export const BackupTotalsSchema = named(
   Type.Object({
     file_count: Type.Integer(),
     logical_bytes: Type.Integer({ description: 'all files as the server has them' }),
-    new_bytes: Type.Integer({ description: 'pages that no earlier backup had' }),
+    new_bytes: Type.Integer({
+      description: 'pages that no earlier backup had; after several attempts, those of the last',
+    }),
     stored_bytes: Type.Integer({ description: 'what it added to the storage' }),
   }),
 );
@@ -112,6 +115,7 @@ export const BackupDetailSchema = named(
     stop_position: nullable(Type.String()),
     totals: nullable(refTo(BackupTotalsSchema)),
     failure_reason: nullable(Type.String()),
+    taken: nullable(refTo(BackupReportSchema)),
   }),
 );
 export type BackupDetailWire = Static<typeof BackupDetailSchema>;

@@ -2,7 +2,7 @@
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { named, nullable, refTo, refusedAs, words } from './define.ts';
-import { RegisteredInstanceSchema } from './registered-instance.ts';
+import { HostStateSchema, RegisteredInstanceSchema } from './registered-instance.ts';
 
 const NoticeSchema = Type.Object({ message: Type.String(), hint: nullable(Type.String()) });
 
@@ -42,6 +42,11 @@ export const ShownInstanceSchema = named(
   'ShownInstance',
   Type.Object({
     instance: refTo(RegisteredInstanceSchema),
+    hosts: nullable(
+      Type.Array(refTo(HostStateSchema), {
+        description: 'What each server is right now; null for an instance without standbys',
+      }),
+    ),
     log_archive: nullable(refTo(LogArchiveSchema)),
   }),
 );

@@ -1,7 +1,7 @@
 // Restoring single databases of a backup into a server that runs: Cairn's own way to ask for it.
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
-import { named, refusedAs } from './define.ts';
+import { named, nullable, refusedAs } from './define.ts';
 
 export const DatabaseNameSchema = Type.Object({
   old_name: Type.String({ minLength: 1, maxLength: 128 }),
@@ -26,8 +26,8 @@ export const RestoreDatabasesRequestSchema = named(
     with_roles: Type.Optional(
       Type.Boolean({
         description:
-          'Make the roles that the target lacks, with their passwords where the backup knows them; ' +
-          'else 400 when one that owns something is missing. Roles that exist stay as they are',
+          'Make the roles that the target lacks, with passwords where it knows them; else ' +
+          '400 when one that owns something is missing. Roles that exist stay as they are',
       }),
     ),
   }),
@@ -43,8 +43,8 @@ export const RestoredDatabasesReportSchema = named(
       Type.Object({
         old_name: Type.String(),
         new_name: Type.String(),
-        tables: Type.Integer(),
-        rows: Type.Integer({ description: 'As many as the backup has: they were counted' }),
+        tables: nullable(Type.Integer({ description: 'Null: an earlier attempt counted them' })),
+        rows: nullable(Type.Integer({ description: 'As many as there were: they were counted' })),
       }),
     ),
   }),

@@ -1,6 +1,7 @@
 // What looks after the storage: prune, and what its jobs find.
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
+import { RestoredTablesReportSchema } from './batch-restore.ts';
 import { named, nullable, refTo, refusedAs, words } from './define.ts';
 import { RestoredDatabasesReportSchema } from './logical.ts';
 
@@ -87,6 +88,7 @@ export const UnknownInstancesReportSchema = named(
 const counts = [
   ...['instances', 'backups', 'gone_backups', 'packs', 'pack_bytes', 'maps', 'map_bytes'],
   ...['map_parts', 'keys', 'packs_read', 'bytes_read', 'frames_read', 'pages_compared'],
+  ...['log_streams', 'log_intervals', 'log_pieces', 'log_bytes', 'log_pieces_read'],
   ...['unneeded', 'unneeded_bytes'],
 ] as const;
 export type CheckCountName = (typeof counts)[number];
@@ -180,6 +182,23 @@ export const OffsiteReportSchema = named(
 );
 export type OffsiteReportWire = Static<typeof OffsiteReportSchema>;
 
+export const BackupReportSchema = named(
+  'BackupReport',
+  Type.Object({
+    kind: Type.Literal('backup'),
+    source: Type.String({
+      description:
+        'increment: the server sent what has changed; pages: files that were written ' +
+        'were read; stream: the server sent everything',
+      examples: ['increment'],
+    }),
+    reasons: Type.Array(Type.String(), { description: 'Why it was no better way' }),
+    kept_bytes: Type.Integer({ description: 'Taken over from the previous backup, not read' }),
+    read_bytes: Type.Integer(),
+  }),
+);
+export type BackupReportWire = Static<typeof BackupReportSchema>;
+
 export const RestoreReportSchema = named(
   'RestoreReport',
   Type.Object({
@@ -204,7 +223,9 @@ export const JobResultSchema = Type.Union([
   refTo(RotatedKeyReportSchema),
   refTo(LockReportSchema),
   refTo(DeletedBackupReportSchema),
+  refTo(BackupReportSchema),
   refTo(RestoreReportSchema),
   refTo(RestoredDatabasesReportSchema),
+  refTo(RestoredTablesReportSchema),
 ]);
 export type JobResultWire = Static<typeof JobResultSchema>;

@@ -1,5 +1,6 @@
 // Every schema with a name, so that routes can refer to it and the OpenAPI document shows it once.
 import * as backup from './backup.ts';
+import * as batchRestore from './batch-restore.ts';
 import * as download from './download.ts';
 import * as errors from './error.ts';
 import * as identity from './identity.ts';
@@ -22,7 +23,7 @@ import * as version from './version.ts';
 const resources = [
   ...[errors, version, identity, instance, registered, backup, policy, restore, job],
   ...[recovery, offer, tag, taskList, user, project, download],
-  ...[maintenance, logArchive, logical],
+  ...[maintenance, logArchive, logical, batchRestore],
 ];
 
 export type NamedSchema = { readonly $id: string };

@@ -2,10 +2,13 @@
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { engines } from '../../model/engine-kind.ts';
-import { tlsModes } from '../../model/instance.ts';
+import { standbysMax, tlsModes } from '../../model/instance.ts';
 import { named, nullable, refTo, refusedAs, words } from './define.ts';
 import { FindingSchema } from './error.ts';
 import { pagingQuery } from './paging.ts';
+
+const hostName = Type.String({ minLength: 1, maxLength: 255 });
+const hostPort = Type.Integer({ minimum: 1, maximum: 65_535 });
 
 const server = {
   url: Type.Optional(
@@ -15,8 +18,16 @@ const server = {
     }),
   ),
   engine: Type.Optional(words(engines)),
-  host: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
-  port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+  host: Type.Optional(hostName),
+  port: Type.Optional(hostPort),
+  standbys: Type.Optional(
+    Type.Array(Type.Object({ host: hostName, port: Type.Optional(hostPort) }), {
+      maxItems: standbysMax,
+      description:
+        'Further servers of the same system, with the same users and TLS; a url may name them ' +
+        'too. Backups prefer one that keeps up, the log comes from whichever is the primary',
+    }),
+  ),
   user: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
   password: Type.Optional(nullable(Type.String({ maxLength: 1024 }))),
   database: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
@@ -61,6 +72,7 @@ export const RegisteredInstanceSchema = named(
     failure_reason: nullable(Type.String()),
     host: nullable(Type.String()),
     port: nullable(Type.Integer()),
+    standbys: Type.Array(Type.Object({ host: Type.String(), port: Type.Integer() })),
     database: nullable(Type.String()),
     user: nullable(Type.String()),
     sslmode: nullable(words(tlsModes)),
@@ -73,6 +85,20 @@ export const RegisteredInstanceSchema = named(
   }),
 );
 export type RegisteredInstanceWire = Static<typeof RegisteredInstanceSchema>;
+
+export const HostStateSchema = named(
+  'HostState',
+  Type.Object({
+    host: Type.String(),
+    port: Type.Integer(),
+    role: words(['primary', 'standby', 'unknown'] as const),
+    timeline: nullable(Type.Integer()),
+    streaming: nullable(Type.Boolean({ description: 'A standby receives log now' })),
+    lag_seconds: nullable(Type.Number({ description: 'Null where nobody knows' })),
+    problem: nullable(Type.String({ description: 'Why it is unknown' })),
+  }),
+);
+export type HostStateWire = Static<typeof HostStateSchema>;
 
 export const RegisterInstanceResponseSchema = named(
   'RegisterInstanceResponse',

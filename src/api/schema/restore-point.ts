@@ -58,8 +58,8 @@ export const RestorePointSchema = Type.Object({
     nullable(
       Type.Record(Type.String(), Type.String(), {
         description:
-          'Names of databases, old to new (empty: the same), of a backup of single databases: they ' +
-          'are restored beside what the target has. Only over an instance; else 400 DBS.201207',
+          'Names, old to new (empty: the same), of a backup of single databases: they are ' +
+          'restored beside what the target has. Only over an instance; else 400 DBS.201207',
       }),
     ),
   ),

@@ -15,12 +15,24 @@ function parts(url: string): Record<string, unknown> {
 const defaults = {
   host: 'localhost',
   port: 5432,
+  standbys: [],
   database: 'postgres',
   user: 'u',
   password: null,
   tls: 'prefer',
   tlsCaPem: null,
 };
+
+const ipv6: [string, number][] = [
+  ['a', 1],
+  ['2001:db8::1', 2],
+  ['c', 5432],
+];
+
+function several(...hosts: [string, number][]): Record<string, unknown> {
+  const [first, ...standbys] = hosts.map(([host, port]) => ({ host, port }));
+  return { ...first, standbys, database: 'x' };
+}
 
 const cases: [string, Record<string, unknown>][] = [
   ['postgres://u@', {}],
@@ -35,6 +47,11 @@ const cases: [string, Record<string, unknown>][] = [
   ['postgres://u@/x?host=/tmp&port=7001', { host: '/tmp', port: 7001, database: 'x' }],
   ['postgres:///x?user=u&password=s%26t', { database: 'x', password: 's&t' }],
   ['postgres://u@h?sslmode=verify-full&connect_timeout=5', { host: 'h', tls: 'verify-full' }],
+  ['postgres://u@a,b:5433/x', several(['a', 5432], ['b', 5433])],
+  ['postgres://u:p@a:1,[2001:db8::1]:2,c/x', { ...several(...ipv6), password: 'p' }],
+  ['postgres://u@/x?host=a,b&port=7001', several(['a', 7001], ['b', 7001])],
+  ['postgres://u@/x?host=/tmp,b&port=7001,7002', several(['/tmp', 7001], ['b', 7002])],
+  ['postgres://u@%2Ftmp:7001,b/x', several(['/tmp', 7001], ['b', 5432])],
   ['  postgres://u@h/x?sslmode=disable\n', { host: 'h', database: 'x', tls: 'disable' }],
 ];
 
@@ -51,7 +68,10 @@ const refused: [string, RegExp][] = [
   ['postgres://u:topsecret@h:99999', /port "99999"/],
   ['postgres://u:topsecret@h:x', /port "x"/],
   ['postgres://h/d', /names no user/],
-  ['postgres://u:topsecret@a,b/d', /several hosts/],
+  ['postgres://u:topsecret@a,b,c/d?port=1,2', /3 hosts and 2 ports/],
+  ['postgres://u:topsecret@a:1,b:0/d', /port "0"/],
+  ['postgres://u:topsecret@a,b]/d', /host .* malformed/],
+  ['postgres://u:topsecret@a,b,c,d,e,f,g,h,i,j/d', /names 10 hosts/],
   ['postgres://u:topsecret@h?sslmode=allow', /sslmode allow/],
   ['postgres://u:topsecret@h?sslcert=x', /sslcert is not supported/],
   ['postgres://u:topsecret@h?sslrootcert=/does/not/exist', /cannot be read/],

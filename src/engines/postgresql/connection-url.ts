@@ -1,19 +1,21 @@
 // Connection URLs as libpq writes them (PostgreSQL documentation, chapter "libpq", "Connection
 // URIs"):
 // `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=/path/ca.pem`. A
-// socket folder is given percent-encoded in the host's place or as `?host=/folder`. What is left
-// out: port 5432, database `postgres`, sslmode `prefer`; there must be a user. No text of an error
-// repeats the URL: it holds a password.
+// socket folder is given percent-encoded in the host's place or as `?host=/folder`. Several hosts,
+// `a:5432,b:5433` or `?host=a,b&port=5432,5433`, are a primary and its standbys in any order. What
+// is left out: port 5432, database `postgres`, sslmode `prefer`; there must be a user. No text of
+// an error repeats the URL: it holds a password.
 import { readFileSync } from 'node:fs';
 import { CairnError } from '../../model/errors.ts';
-import type { Connection, TlsMode } from '../../model/instance.ts';
-import { tlsModes } from '../../model/instance.ts';
+import type { Connection, HostAddress, TlsMode } from '../../model/instance.ts';
+import { standbysMax, tlsModes } from '../../model/instance.ts';
 import { Secret } from '../../model/secret.ts';
 
 const login = '(?:([^@/?#]*)@)?';
-const host = '(\\[[^\\]/?#]*\\]|[^:/?#@]*)';
-const rest = '(?::([^/?#@]*))?(?:/([^?#]*))?(?:\\?([^#]*))?';
-const urlPattern = new RegExp(`^postgres(?:ql)?://${login}${host}${rest}$`, 'i');
+const hosts = '([^/?#@]*)';
+const rest = '(?:/([^?#]*))?(?:\\?([^#]*))?';
+const urlPattern = new RegExp(`^postgres(?:ql)?://${login}${hosts}${rest}$`, 'i');
+const hostPattern = /^(\[[^\]]*\]|[^:[\]]*)(?::(.*))?$/;
 const understood = ['host', 'port', 'user', 'password', 'dbname', 'sslmode', 'sslrootcert'];
 /**
  * Accepted and without effect: Cairn has its own values for these, or they do not concern a backup.
@@ -37,7 +39,7 @@ export function parseConnectionUrl(text: string): Connection {
       hint: `${shape}; write @ : / ? # % in a password as %40 %3A %2F %3F %23 %25`,
     });
   }
-  const [, loginText = '', hostText = '', port = '', path = '', queryText = ''] = match;
+  const [, loginText = '', hostsText = '', path = '', queryText = ''] = match;
   const query = parseQuery(queryText);
   const colon = loginText.indexOf(':');
   const user =
@@ -47,9 +49,10 @@ export function parseConnectionUrl(text: string): Connection {
   if (user === '') {
     throw new CairnError('invalid', 'the connection string names no user', { hint: shape });
   }
+  const [first, ...standbys] = parseHosts(hostsText, query);
   return {
-    host: parseHost(query.get('host') ?? decodePart(hostText, 'host')),
-    port: parsePort(query.get('port') ?? port),
+    ...first,
+    standbys,
     database: query.get('dbname') || decodePart(path, 'database') || 'postgres',
     user,
     password: password === '' ? null : new Secret(password),
@@ -86,12 +89,33 @@ function decodePart(text: string, name: string): string {
   });
 }
 
-function parseHost(host: string): string {
-  if (host.includes(',')) {
-    throw new CairnError('invalid', 'the connection string names several hosts', {
-      hint: 'register one server per instance',
-    });
+/** What the query says takes the place of what stands before the path. */
+function parseHosts(
+  text: string,
+  query: ReadonlyMap<string, string>,
+): readonly [HostAddress, ...HostAddress[]] {
+  const parts = text.split(',').map((part) => {
+    const match = hostPattern.exec(part);
+    if (!match) throw new CairnError('invalid', 'a host in the connection string is malformed');
+    return { host: decodePart(match[1] ?? '', 'host'), port: match[2] ?? '' };
+  });
+  const names = query.get('host')?.split(',') ?? parts.map(({ host }) => host);
+  const ports = query.get('port')?.split(',') ?? parts.map(({ port }) => port);
+  if (ports.length !== 1 && ports.length !== names.length) {
+    const text = `the connection string names ${names.length} hosts and ${ports.length} ports`;
+    throw new CairnError('invalid', text, { hint: 'give each host its port, or one for all' });
   }
+  const [first, ...others] = names.map((host, index) => ({
+    host: parseHost(host),
+    port: parsePort((ports.length === 1 ? ports[0] : ports[index]) ?? ''),
+  }));
+  if (first && others.length <= standbysMax) return [first, ...others];
+  throw new CairnError('invalid', `the connection string names ${names.length} hosts`, {
+    hint: `name a primary and up to ${standbysMax} standbys`,
+  });
+}
+
+function parseHost(host: string): string {
   const address = host.startsWith('[') ? host.slice(1, -1) : host;
   return address === '' ? 'localhost' : address;
 }

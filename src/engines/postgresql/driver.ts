@@ -1,6 +1,6 @@
 // The PostgreSQL driver: puts this folder's parts behind the engine door.
 import { CairnError } from '../../model/errors.ts';
-import type { ManagedServer } from '../../model/instance.ts';
+import type { Connection, ManagedServer } from '../../model/instance.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
 import { findServerIdentity } from '../../platform/server-user.ts';
@@ -18,23 +18,26 @@ import { parseNotes } from './backup-notes.ts';
 import { defaultLimits } from './base-backup.ts';
 import { parseConnectionUrl } from './connection-url.ts';
 import { guard } from './driver-errors.ts';
+import { takeHostBackup } from './host-backup.ts';
+import { describeHosts, lookAtAll } from './host-look.ts';
+import { inspectHosts } from './inspect-hosts.ts';
 import { defaultLogLimits, followLog, releaseLog } from './log-archive.ts';
 import { takeLogicalBackup } from './logical-backup.ts';
 import { planImportCommands } from './logical-client.ts';
 import { planLogicalFiles } from './logical-contents.ts';
+import { copyDatabases, copyTables } from './logical-copy.ts';
 import { restoreDatabases } from './logical-restore.ts';
 import { findMissingDatabases } from './logical-survey.ts';
 import { stopManagedServer } from './managed-server.ts';
+import { planPrimary } from './plan-hosts.ts';
 import { findPostmaster } from './postmaster-file.ts';
 import { fetchLog, prepareFolderRecovery } from './recovery-folder.ts';
 import { normalizeTarget, restoreFiles } from './restore.ts';
 import { findServerBinaries, majorOf } from './server-binaries.ts';
 import { hasServerFacts } from './server-facts.ts';
-import { inspectServer } from './server-info.ts';
 import { planStartCommands } from './start-commands.ts';
 import { startManaged } from './start-managed.ts';
 import { prepareRestored, startRestored } from './start-restored.ts';
-import { takeBackup } from './take-backup.ts';
 
 export type PostgresqlDriverOptions = {
   /** Folders with server binaries, looked at before the usual ones. */
@@ -55,20 +58,32 @@ export function createPostgresqlDriver(options: PostgresqlDriverOptions): Engine
     engine: 'postgresql',
     capabilities: { partialByDatabase: true, restoreToFolder: true, logArchive: true },
     parseUrl: parseConnectionUrl,
-    inspect: (connection, signal) => guard(signal, () => inspectServer(connection, signal)),
+    inspect: (connection, signal) => guard(signal, () => inspectHosts(connection, signal)),
+    lookAtHosts: (connection, signal) =>
+      guard(signal, async () => describeHosts(await lookAtAll(connection, { signal }))),
     takeBaseBackup: (connection, backupOptions) =>
       guard(backupOptions.signal, () =>
-        takeBackup(connection, backupOptions, { clock, random, limits: defaultLimits }),
+        takeHostBackup(connection, backupOptions, { clock, random, limits: defaultLimits }),
       ),
     findMissingDatabases: (connection, names, signal) =>
-      guard(signal, () => findMissingDatabases(connection, names, signal)),
+      onPrimary(connection, signal, (primary) => findMissingDatabases(primary, names, signal)),
     takeLogicalBackup: (connection, backupOptions) =>
-      guard(backupOptions.signal, () => takeLogicalBackup(connection, backupOptions, options)),
+      onPrimary(connection, backupOptions.signal, (primary) =>
+        takeLogicalBackup(primary, backupOptions, options),
+      ),
     logicalFiles: planLogicalFiles,
     importCommands: planImportCommands,
+    copyDatabases: (connection, copyOptions) =>
+      onPrimary(connection, copyOptions.signal, (primary) =>
+        copyDatabases(primary, copyOptions, options.binDirs),
+      ),
+    copyTables: (connection, copyOptions) =>
+      onPrimary(connection, copyOptions.signal, (primary) =>
+        copyTables(primary, copyOptions, options.binDirs),
+      ),
     restoreDatabases: (connection, restoreOptions) =>
-      guard(restoreOptions.signal, () =>
-        restoreDatabases(connection, restoreOptions, options.binDirs),
+      onPrimary(connection, restoreOptions.signal, (primary) =>
+        restoreDatabases(primary, restoreOptions, options.binDirs),
       ),
     followLog: (connection, followOptions) =>
       guard(followOptions.signal, () =>
@@ -95,6 +110,18 @@ export function createPostgresqlDriver(options: PostgresqlDriverOptions): Engine
     isManagedRunning: async ({ dataDir }) => (await findPostmaster(dataDir)) !== null,
     stopManaged: (server, signal) => guard(signal, () => stopManagedServer(server, clock, signal)),
   };
+}
+
+/** Does the work on the primary; not looked for where the connection leads to one server only. */
+async function onPrimary<T>(
+  connection: Connection,
+  signal: AbortSignal,
+  work: (primary: Connection) => Promise<T>,
+): Promise<T> {
+  return await guard(signal, async () => {
+    if (connection.standbys.length === 0) return await work(connection);
+    return await work(planPrimary(await lookAtAll(connection, { signal })));
+  });
 }
 
 type FindBinaries = (serverVersion: string) => Promise<string>;

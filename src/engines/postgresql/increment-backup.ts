@@ -14,7 +14,7 @@ import { ReplicationStream } from './replication-stream.ts';
 import type { ServerSettings } from './server-settings.ts';
 
 export type IncrementOutcome =
-  | { readonly kind: 'taken'; readonly result: BaseBackupResult }
+  | { readonly kind: 'taken'; readonly result: BaseBackupResult; readonly keptBytes: number }
   /** Nothing has reached the sink: take the backup in another way. */
   | { readonly kind: 'refused'; readonly reason: string };
 
@@ -45,8 +45,8 @@ export async function takeIncrement(
     const from = formatLogPosition(previous.startPosition);
     const { keptBytes } = increment;
     log.info({ from, keptBytes }, 'the server sent what has changed');
-    const notes = { ...result.notes, increment: { from, keptBytes } };
-    return { kind: 'taken', result: { ...result, notes } };
+    const notes = { ...result.notes, incrementFrom: from };
+    return { kind: 'taken', result: { ...result, notes }, keptBytes };
   } catch (error) {
     if (increment.hasBegun || !isRefusal(error)) throw error;
     log.warn({ err: error }, 'the server cannot send an increment');

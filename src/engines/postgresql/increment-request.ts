@@ -40,7 +40,7 @@ export function refusePrevious(
     return 'the previous backup has blocks of another size';
   }
   if (serverStartMs !== settings.serverStartMs) {
-    return 'the server was started again since the previous backup';
+    return 'the server was started again since the previous backup, or is another one';
   }
   return previous.findFile(manifestPath) ? null : 'the previous backup has no manifest';
 }

@@ -10,7 +10,9 @@ import { formatLogPosition, parseLsn } from '../../model/log-position.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { FollowLogOptions, LogResumePoint } from '../engine.ts';
 import { withQueries } from './connection.ts';
+import { hostsOf } from './host-look.ts';
 import { LogClock } from './log-clock.ts';
+import { findLogHost, watchLogHosts } from './log-hosts.ts';
 import type { PostgresLogPosition } from './log-position.ts';
 import { probeServer } from './log-probe.ts';
 import type { SessionStart } from './log-session.ts';
@@ -19,6 +21,7 @@ import type { Slot } from './log-slot.ts';
 import { planWarning, prepareSlot, removeSlot } from './log-slot.ts';
 import type { ServerBranch } from './log-timelines.ts';
 import { planNewStart, planResume } from './log-timelines.ts';
+import type { LogHost } from './plan-hosts.ts';
 import { ReplicationStream } from './replication-stream.ts';
 import type { ServerSettings } from './server-settings.ts';
 import { majorVersionMin, readServerSettings } from './server-settings.ts';
@@ -40,6 +43,9 @@ export const defaultLogLimits: LogLimits = {
 
 export type LogArchiveParts = { readonly clock: Clock; readonly limits: LogLimits };
 
+/** Where the log comes from, and all servers of the instance. */
+type FollowedHost = LogHost & { readonly all: Connection };
+
 type ServerIdentity = { readonly systemIdentifier: string; readonly branch: ServerBranch };
 
 const ticksPerAnswer = 10;
@@ -53,7 +59,17 @@ export async function followLog(
   options: FollowLogOptions,
   parts: LogArchiveParts,
 ): Promise<never> {
+  const host = await findLogHost(connection, { ...options, clock: parts.clock });
+  return await followHost({ ...host, all: connection }, options, parts);
+}
+
+async function followHost(
+  host: FollowedHost,
+  options: FollowLogOptions,
+  parts: LogArchiveParts,
+): Promise<never> {
   const { signal, log, resume } = options;
+  const { connection } = host;
   const { settings, slot } = await withQueries(connection, { signal }, async (query) => {
     const found = await readServerSettings(query);
     assertFollowable(found);
@@ -78,36 +94,41 @@ export async function followLog(
     });
   }
   try {
-    return await run(connection, { stream, branch: server.branch, start }, options, parts);
+    return await run({ ...host, server }, { stream, start }, options, parts);
   } catch (error) {
     throw explainRemoval(error, resume, slot);
   }
 }
 
-/** @throws engine-unreachable, engine-refused, conflict when a stranger holds the slot */
+/**
+ * From each host, so that none keeps log for us. @throws engine-unreachable, engine-refused,
+ * conflict when a stranger holds the slot; after all others were told
+ */
 export async function releaseLog(
   connection: Connection,
   options: { readonly keeperName: string; readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
   const { signal } = options;
-  await withQueries(connection, { signal }, (query) =>
-    removeSlot(query, { ...options, waitMs: releaseWaitMs }),
+  const told = await Promise.allSettled(
+    hostsOf(connection).map((host) =>
+      withQueries(host, { signal }, (query) =>
+        removeSlot(query, { ...options, waitMs: releaseWaitMs }),
+      ),
+    ),
   );
+  for (const each of told) if (each.status === 'rejected') throw each.reason;
 }
 
 /** The stream, the looks at the server and the confirmations: the first to fail ends all. */
 async function run(
-  connection: Connection,
-  from: {
-    readonly stream: ReplicationStream;
-    readonly branch: ServerBranch;
-    readonly start: SessionStart;
-  },
+  host: FollowedHost & { readonly server: ServerIdentity },
+  from: { readonly stream: ReplicationStream; readonly start: SessionStart },
   options: FollowLogOptions,
   { clock, limits }: LogArchiveParts,
 ): Promise<never> {
-  const { sink, keeperName } = options;
-  const { stream, branch, start } = from;
+  const { sink, keeperName, log } = options;
+  const { stream, start } = from;
+  const { branch, systemIdentifier } = host.server;
   const over = new AbortController();
   const signal = AbortSignal.any([options.signal, over.signal]);
   const logClock = new LogClock();
@@ -116,7 +137,15 @@ async function run(
     clock: logClock,
     silenceTimeoutMs: limits.silenceTimeoutMs,
   });
-  const probe = withQueries(connection, { signal }, (query) =>
+  let hostWarning = host.warning;
+  const watch = watchLogHosts(host.all, host.name, {
+    ...{ keeperName, clock, signal, log },
+    followed: { systemIdentifier, timeline: branch.timeline },
+    onWarning: (warning) => {
+      hostWarning = warning;
+    },
+  });
+  const probe = withQueries(host.connection, { signal }, (query) =>
     probeServer(query, {
       ...{ keeperName, clock, signal },
       timeline: branch.timeline,
@@ -126,12 +155,14 @@ async function run(
       onState: (flushedLsn, state) => {
         const storedLsn = lsnOf(sink.storedPosition) ?? start.position.lsn;
         const behind = Number(flushedLsn - storedLsn);
-        options.onLag({ behindBytes: Math.max(0, behind), warning: planWarning(state) });
+        const warning = hostWarning ?? planWarning(state);
+        options.onLag({ behindBytes: Math.max(0, behind), warning });
       },
     }),
   );
   try {
-    return await Promise.race([session.follow(start), probe, keepTicking(session, signal)]);
+    const ticking = keepTicking(session, signal);
+    return await Promise.race([session.follow(start), probe, ticking, watch]);
   } finally {
     over.abort();
   }
@@ -200,7 +231,12 @@ function assertSameServer(server: ServerIdentity, { facts }: LogResumePoint): vo
   });
 }
 
-function planStart(branch: ServerBranch, slot: Slot, resume: LogResumePoint | null): SessionStart {
+/** Pure. @throws log-gap */
+export function planStart(
+  branch: ServerBranch,
+  slot: Pick<Slot, 'restartLsn'>,
+  resume: LogResumePoint | null,
+): SessionStart {
   if (!resume) {
     const position = planNewStart(branch, slot.restartLsn);
     return { position, hasHistory: false, lastBytes: new Uint8Array() };
@@ -208,11 +244,13 @@ function planStart(branch: ServerBranch, slot: Slot, resume: LogResumePoint | nu
   const stored = asPostgres(resume.position);
   const position = planResume(branch, stored);
   const isSame = position.timeline === stored.timeline;
+  // Where nothing is stored yet, whoever began the stream may have died before its history.
+  const isBegun = formatLogPosition(stored) !== formatLogPosition(resume.facts.startPosition);
   const inSegment = Number(stored.lsn % BigInt(branch.segmentBytes));
   const bytes = isSame ? (resume.lastBytes ?? new Uint8Array()) : new Uint8Array();
   return {
     position,
-    hasHistory: isSame,
+    hasHistory: isSame && isBegun,
     lastBytes: bytes.subarray(Math.max(0, bytes.length - inSegment)),
   };
 }

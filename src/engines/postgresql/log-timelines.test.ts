@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { planStart } from './log-archive.ts';
 import type { ServerBranch } from './log-timelines.ts';
 import { findEnd, parseHistory, planNewStart, planResume } from './log-timelines.ts';
 
@@ -58,4 +59,16 @@ test('what is not in the history is a gap', () => {
     assert.throws(() => planResume(branch, at(timeline, lsn)), { kind: 'log-gap', message });
   gap(3, 0x7000001n, /ends at 0\/7000000/);
   gap(4, 0x6000000n, /stored up to 0\/6000000 on timeline 4, which is not in the history/);
+});
+
+test('the history comes first where nothing of a stream is stored yet, and not again', () => {
+  const notes = { walSegmentBytes: segmentBytes };
+  const facts = { serverVersion: '18', systemIdentifier: '1', startPosition: at(3, 0x6000000n) };
+  const hasHistory = (lsn: bigint): boolean => {
+    const resume = { facts: { ...facts, notes }, position: at(3, lsn) };
+    return planStart(branch, { restartLsn: 0n }, resume).hasHistory;
+  };
+  assert.equal(planStart(branch, { restartLsn: 0x6000000n }, null).hasHistory, false);
+  assert.equal(hasHistory(0x6000000n), false);
+  assert.equal(hasHistory(0x6000001n), true);
 });

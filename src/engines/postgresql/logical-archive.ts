@@ -3,9 +3,9 @@
 // `pg_backup_custom.c`: _PrintTocData, _LoadLOs). Nothing is changed: it says where the data of a
 // table begin, how many rows went by, and whether the archive is whole.
 //
-//   "PGDMP" version sizes … │ table of contents │ block │ block │ …       block: kind, entry, chunks
+//   "PGDMP" version sizes … │ table of contents │ block │ block │ …   block: kind, entry, chunks
 //
-// Rows are counted as the lines of COPY's text format, where a line break inside a value is escaped.
+// Rows are counted as lines of COPY's text format, where a line break inside a value is escaped.
 import { CairnError } from '../../model/errors.ts';
 
 /** Data that the archive holds behind its table of contents. */

@@ -1,8 +1,8 @@
 // A logical backup: pg_dump of each database, and pg_dumpall of what belongs to the whole server.
 //
-// The dumps are not compressed, and each table's data begin a file of their own, so that the data of
-// a table that has not changed lie at the same place as in the backup before: they are stored once,
-// whatever happens to other tables. The repository compresses what is new.
+// The dumps are not compressed, and each table's data begin a file of their own, so that the data
+// of a table that has not changed lie at the same place as in the backup before: they are stored
+// once, whatever happens to other tables. The repository compresses what is new.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Connection } from '../../model/instance.ts';

@@ -9,7 +9,6 @@ import type { Connection } from '../../model/instance.ts';
 import type { DatabaseRestoreOptions, LogicalSource, RestoredDatabase } from '../logical.ts';
 import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
-import { errorCode } from './connection-error.ts';
 import { databaseArgument, runClient } from './logical-client.ts';
 import type { DumpedDatabase } from './logical-contents.ts';
 import { filesBelow, globalsFolder, readContents, readText } from './logical-contents.ts';
@@ -20,18 +19,22 @@ import {
   readRoleNames,
   splitStatements,
 } from './logical-roles.ts';
+import type { WorkDatabase } from './logical-target.ts';
+import {
+  assertNamesFree,
+  createDatabase,
+  discard,
+  dropDatabases,
+  isRestored,
+  renameAll,
+  withUnlimited,
+  workName,
+} from './logical-target.ts';
 import type { ClientTools } from './logical-tools.ts';
 import { findClientTools } from './logical-tools.ts';
 import { readServerSettings } from './server-settings.ts';
 
-const removeTimeoutMs = 60_000;
-
-type Wanted = {
-  readonly dumped: DumpedDatabase;
-  readonly newName: string;
-  /** The name it has until it is whole. */
-  readonly workName: string;
-};
+type Wanted = WorkDatabase & { readonly dumped: DumpedDatabase };
 
 /** @throws invalid, conflict, engine-unreachable, engine-refused, repository-damaged */
 export async function restoreDatabases(
@@ -41,11 +44,10 @@ export async function restoreDatabases(
 ): Promise<readonly RestoredDatabase[]> {
   const { source, signal, tag } = options;
   const contents = await readContents(source, signal);
-  const wanted = options.databases.map(({ oldName, newName }, index) => ({
-    dumped: findDumped(contents.databases, oldName),
-    newName,
-    workName: `cairn_restore_${tag}_${index}`,
-  }));
+  const wanted = options.databases.map(({ oldName, newName }, index) => {
+    const dumped = findDumped(contents.databases, oldName);
+    return { dumped, facts: dumped, newName, workName: workName(tag, index) };
+  });
   const { major } = await withQueries(connection, { signal }, readServerSettings);
   const toolMajor = Number.parseInt(contents.tool_version, 10);
   const tools = await findClientTools(Math.max(major, toolMajor), binDirs);
@@ -62,7 +64,7 @@ export async function restoreDatabases(
     await withUnlimited(connection, signal, (query) => renameAll(query, wanted, tag));
     return wanted.map(describe);
   } catch (error) {
-    await discard(connection, wanted, options);
+    await discard(connection, wanted, options.log);
     throw error;
   }
 }
@@ -111,7 +113,7 @@ async function importDump(
   });
 }
 
-/** The bytes of a dump. @throws repository-damaged, at the end, when they are not those that were written */
+/** The bytes of a dump. @throws repository-damaged, at the end, when others were written */
 async function* checkedDump(
   source: LogicalSource,
   { name, folder, dump_bytes, dump_sha256 }: DumpedDatabase,
@@ -138,13 +140,6 @@ function findDumped(databases: readonly DumpedDatabase[], name: string): DumpedD
   });
 }
 
-async function assertNamesFree(query: Query, wanted: readonly Wanted[]): Promise<void> {
-  const names = wanted.map(({ newName }) => newName);
-  const rows = await query('select datname from pg_database where datname = any($1)', [names]);
-  const [taken] = rows;
-  if (taken) throw nameTaken(String(taken.datname));
-}
-
 /** @throws invalid when owners are missing and none is to be made */
 async function prepareRoles(
   query: Query,
@@ -161,91 +156,8 @@ async function prepareRoles(
   assertOwnersExist([...owners], await readRoleNames(query));
 }
 
-async function createDatabase(query: Query, { dumped, workName }: Wanted): Promise<void> {
-  const { encoding, collate, ctype, locale_provider: provider, locale, icu_rules: rules } = dumped;
-  const words = [
-    `template template0 encoding ${quoteText(encoding)}`,
-    `lc_collate ${quoteText(collate)} lc_ctype ${quoteText(ctype)}`,
-    ...(provider === 'i' ? [`locale_provider icu icu_locale ${quoteText(locale ?? '')}`] : []),
-    ...(provider === 'i' && rules !== null ? [`icu_rules ${quoteText(rules)}`] : []),
-    ...(provider === 'b'
-      ? [`locale_provider builtin builtin_locale ${quoteText(locale ?? '')}`]
-      : []),
-  ];
-  await query(`create database ${quoteName(workName)} ${words.join(' ')}`);
-}
-
-/** With a remark that tells a later attempt of the same job that they are its own. */
-async function renameAll(query: Query, wanted: readonly Wanted[], tag: string): Promise<void> {
-  const statements = wanted.flatMap(({ workName, newName }) => [
-    `alter database ${quoteName(workName)} rename to ${quoteName(newName)}`,
-    `comment on database ${quoteName(newName)} is ${quoteText(remarkOf(tag))}`,
-  ]);
-  try {
-    // One message with several statements is one transaction.
-    await query(statements.join(';\n'));
-  } catch (error) {
-    if (errorCode(error) === '42P04') throw nameTaken('of one of the databases', error);
-    throw error;
-  }
-}
-
-/** An attempt that died right after it had given the names. */
-async function isRestored(query: Query, wanted: readonly Wanted[], tag: string): Promise<boolean> {
-  const names = wanted.map(({ newName }) => newName);
-  const rows = await query(
-    `select from pg_database where datname = any($1)
-       and shobj_description(oid, 'pg_database') = $2`,
-    [names, remarkOf(tag)],
-  );
-  return rows.length === wanted.length;
-}
-
-const remarkOf = (tag: string): string => `restored by Cairn (${tag})`;
-
 function describe({ dumped, newName }: Wanted): RestoredDatabase {
   const { name: oldName, tables } = dumped;
   const rowCount = tables.reduce((sum, { rows }) => sum + rows, 0);
   return { oldName, newName, tableCount: tables.length, rowCount };
 }
-
-async function dropDatabases(query: Query, wanted: readonly Wanted[]): Promise<void> {
-  for (const { workName } of wanted) {
-    await query(`drop database if exists ${quoteName(workName)} with (force)`);
-  }
-}
-
-/** Not under the signal: that may be what ended the restore. */
-async function discard(
-  connection: Connection,
-  wanted: readonly Wanted[],
-  { log }: DatabaseRestoreOptions,
-): Promise<void> {
-  const signal = AbortSignal.timeout(removeTimeoutMs);
-  try {
-    await withUnlimited(connection, signal, (query) => dropDatabases(query, wanted));
-  } catch (error) {
-    const databases = wanted.map(({ workName }) => workName).join(', ');
-    log.warn({ err: error, databases }, 'half restored databases were not removed');
-  }
-}
-
-/** Statements that take as long as the data are large: only the signal ends them. */
-async function withUnlimited<T>(
-  connection: Connection,
-  signal: AbortSignal,
-  work: (query: Query) => Promise<T>,
-): Promise<T> {
-  return await withQueries(connection, { signal, takenOver: true }, work);
-}
-
-function nameTaken(name: string, cause?: unknown): CairnError {
-  return new CairnError('conflict', `the target has a database “${name}” already`, {
-    reason: 'database-name-taken',
-    hint: 'restore under another name: none is ever overwritten',
-    ...(cause === undefined ? {} : { cause }),
-  });
-}
-
-const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
-const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;

@@ -29,7 +29,7 @@ function createdRoles(statements: readonly string[]): ReadonlyMap<string, string
   );
 }
 
-/** What makes the missing roles as they were; nothing of what it runs names another as its object. */
+/** What makes the missing roles as they were, and touches no other. */
 export function planMissingRoles(
   statements: readonly string[],
   existing: ReadonlySet<string>,

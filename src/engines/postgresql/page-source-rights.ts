@@ -15,9 +15,11 @@ const neededFunctions = [
   'pg_control_system()',
   'pg_walfile_name(pg_lsn)',
 ] as const;
+/** Every role may execute it; it refuses those without REPLICATION. */
+const slotFunction = 'pg_create_physical_replication_slot(name, boolean, boolean)';
 
 export type PageRights = {
-  /** Functions that the role may not execute. */
+  /** Functions that the role may not use. */
   readonly missing: readonly string[];
   /** SQL that a superuser runs in the database that backups connect to; empty when all is well. */
   readonly grants: readonly string[];
@@ -31,11 +33,18 @@ export async function readPageRights(query: Query): Promise<PageRights> {
        has_function_privilege(to_regprocedure('pg_catalog.' || name), 'execute'), false)`,
     [neededFunctions],
   );
+  const [slots] = await query(
+    `select quote_ident(rolname) as role from pg_roles
+     where rolname = current_user and not (rolsuper or rolreplication)`,
+  );
+  const missing = rows.map((row) => String(row.name));
+  const grants = rows.map(
+    (row) => `grant execute on function pg_catalog.${row.name} to ${String(row.role)}`,
+  );
+  if (!slots) return { missing, grants };
   return {
-    missing: rows.map((row) => String(row.name)),
-    grants: rows.map(
-      (row) => `grant execute on function pg_catalog.${row.name} to ${String(row.role)}`,
-    ),
+    missing: [...missing, slotFunction],
+    grants: [...grants, `alter role ${String(slots.role)} replication`],
   };
 }
 

@@ -34,7 +34,13 @@ export type PageBackupParts = {
 
 export type PageBackupOutcome =
   | Unsuitable
-  | { readonly kind: 'taken'; readonly result: BaseBackupResult };
+  | {
+      readonly kind: 'taken';
+      readonly result: BaseBackupResult;
+      readonly keptBytes: number;
+      /** Null: what has not changed was not read. */
+      readonly everythingReadBecause: string | null;
+    };
 
 const labelCharactersMax = 200;
 
@@ -67,7 +73,12 @@ export async function takePageBackup(
   await sendLogFiles(scene, stopped, sender, parts);
   await sendLabels(scene, stopped, sender, parts);
   await scene.session.dropSlot(startOptions.slotName);
-  return { kind: 'taken', result: toResult(scene, stopped, { sender, rule }, parts) };
+  return {
+    kind: 'taken',
+    result: toResult(scene, stopped, sender, parts),
+    keptBytes: sender.totals.keptBytes,
+    everythingReadBecause: rule.kind === 'nothing' ? `every file is read: ${rule.reason}` : null,
+  };
 }
 
 function keepFacts(
@@ -159,7 +170,7 @@ async function sendLabels(
 function toResult(
   scene: StartedPages,
   { position: stop }: StoppedBackup,
-  { sender, rule }: Sending,
+  sender: PageSender,
   { settings }: PageBackupParts,
 ): BaseBackupResult {
   const { facts, started, lanes } = scene;
@@ -181,16 +192,13 @@ function toResult(
     serverStartMs: settings.serverStartMs,
     settings: pickStartSettings(settings),
   };
-  const { keptBytes, readBytes } = sender.totals;
-  const everythingReadBecause = rule.kind === 'nothing' ? rule.reason : null;
-  const pages = { laneCount: lanes.laneCount, keptBytes, readBytes, everythingReadBecause };
   return {
     serverVersion: settings.serverVersion,
     systemIdentifier: facts.systemIdentifier,
     startPosition: started.position,
     stopPosition: stop,
     lastLogFile: verifyLogRange(range, settings.walSegmentBytes, received),
-    notes: { ...toEngineNotes(notes), pages },
+    notes: { ...toEngineNotes(notes), laneCount: lanes.laneCount },
   };
 }
 

@@ -23,7 +23,7 @@ describe('the way a backup is taken', () => {
       'without rights',
       { major: 15, missingRights },
       'stream',
-      [/15/, /may not execute pg_backup_start\(text, boolean\), pg_ls_dir/],
+      [/15/, /may not use pg_backup_start\(text, boolean\), pg_ls_dir/],
     ],
     ['of a standby', { major: 16, isInRecovery: true }, 'stream', [/16/, /standby/]],
     ['of a version from the future', { major: 19, summarizesLog: false }, 'stream', [/off/, /19/]],

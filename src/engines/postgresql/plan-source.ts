@@ -14,7 +14,7 @@ export type SourceFacts = {
   readonly summarizesLog: boolean;
   /** Why the server cannot send what changed since the previous backup; null: nothing known. */
   readonly incrementRefusal: string | null;
-  /** Functions that reading files needs and the role may not execute. */
+  /** Functions that reading files needs and the role may not use. */
   readonly missingRights: readonly string[];
 };
 
@@ -44,5 +44,5 @@ function pagesRefusal({ major, isInRecovery, missingRights }: SourceFacts): stri
   if (major > majorVersionMax) return `what PostgreSQL ${major} leaves out is not known`;
   if (isInRecovery) return 'the server is a standby';
   if (missingRights.length === 0) return null;
-  return `the role may not execute ${missingRights.join(', ')}`;
+  return `the role may not use ${missingRights.join(', ')}`;
 }

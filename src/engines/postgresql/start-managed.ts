@@ -94,7 +94,7 @@ async function prove(
   { connection, rolePassword, signal }: ManagedStartOptions,
   { clock, random }: ManagedStartParts,
 ): Promise<Connection> {
-  const plain = { password: null, tls: 'disable', tlsCaPem: null } as const;
+  const plain = { password: null, tls: 'disable', tlsCaPem: null, standbys: [] } as const;
   // The role may not be there yet; over the socket the superuser needs no password.
   const user = rolePassword === 'create' ? notes.superuser : connection.user;
   const local: Connection = { ...connection, ...plain, user, host: socketDir, port };

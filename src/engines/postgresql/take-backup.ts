@@ -12,8 +12,8 @@ import { planSource } from './plan-source.ts';
 import { readServerSettings } from './server-settings.ts';
 
 /**
- * The notes say which way it was, as `source`, and why no better one, as `sourceReasons`; where the
- * server was asked for an increment, they say what came of that.
+ * The notes say which way it was, as `source`, why no better one, as `sourceReasons`, and how much
+ * was taken over from the previous backup, as `keptBytes`.
  * @throws engine-unreachable, engine-refused, log-gap, cancelled; whatever the sink throws
  */
 export async function takeBackup(
@@ -40,23 +40,27 @@ export async function takeBackup(
       { ...options, previous },
       { ...parts, settings },
     );
-    if (outcome.kind === 'taken') return withSource(outcome.result, 'increment', []);
+    if (outcome.kind === 'taken') return withSource(outcome, 'increment', []);
     plan = planSource({ ...facts, incrementRefusal: outcome.reason });
   }
   const reasons = [...plan.reasons];
   if (plan.source === 'pages') {
     const outcome = await takePageBackup(connection, options, { ...parts, settings });
-    if (outcome.kind === 'taken') return withSource(outcome.result, 'pages', reasons);
+    if (outcome.kind === 'taken') {
+      if (outcome.everythingReadBecause) reasons.push(outcome.everythingReadBecause);
+      return withSource(outcome, 'pages', reasons);
+    }
     reasons.push(outcome.reason);
   }
   log.info({ reasons: reasons.join('; ') }, 'the server sends the base backup');
-  return withSource(await takeBaseBackup(connection, options, parts), 'stream', reasons);
+  const result = await takeBaseBackup(connection, options, parts);
+  return withSource({ result, keptBytes: 0 }, 'stream', reasons);
 }
 
 function withSource(
-  result: BaseBackupResult,
+  { result, keptBytes }: { readonly result: BaseBackupResult; readonly keptBytes: number },
   source: BackupSource,
   sourceReasons: readonly string[],
 ): BaseBackupResult {
-  return { ...result, notes: { ...result.notes, source, sourceReasons } };
+  return { ...result, notes: { ...result.notes, source, sourceReasons, keptBytes } };
 }

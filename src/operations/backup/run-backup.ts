@@ -10,6 +10,7 @@ import { parseBackupPayload } from '../job-payloads.ts';
 import { requestLocks } from '../lock/request-locks.ts';
 import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
+import { reportBackup } from './backup-report.ts';
 import { toPreviousBackup } from './previous-backup.ts';
 
 /**
@@ -27,6 +28,8 @@ export async function runBackup(job: Job, context: JobContext, parts: WorkerPart
   const stored = await readBack(backup, context, parts);
   await context.commit(async (tx) => {
     await tx.backups.setState(id, completedState(stored));
+    const report = reportBackup(stored);
+    if (report) await tx.jobs.setResult(job.id, report);
     if (parts.repository.locks) await requestLocks(tx, parts, backup);
   });
 }

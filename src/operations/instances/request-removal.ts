@@ -66,8 +66,10 @@ async function assertUnused(
   instance: Instance,
   open: readonly { readonly kind: string }[],
 ): Promise<void> {
-  const { backup, restore, restoreInPlace, restoreDatabases } = jobKinds;
-  const kinds: readonly string[] = [backup, restore, restoreInPlace, restoreDatabases];
+  const { backup, restore, restoreInPlace, restoreDatabases, restoreParts } = jobKinds;
+  const kinds: readonly string[] = [
+    ...[backup, restore, restoreInPlace, restoreDatabases, restoreParts],
+  ];
   const busy = open.find((job) => kinds.includes(job.kind));
   if (busy) throw busyError(instance, busy.kind === jobKinds.backup ? 'a backup' : 'a restore');
   const restores = await listOpenRestores(tx, instance.projectId);

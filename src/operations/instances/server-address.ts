@@ -1,12 +1,18 @@
 import type { Engine } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
-import type { Connection } from '../../model/instance.ts';
+import type { Connection, HostAddress } from '../../model/instance.ts';
+import { standbysMax } from '../../model/instance.ts';
 import type { EngineDrivers } from '../parts.ts';
 import { driverFor } from '../parts.ts';
 
 /** How a caller names a database server: a connection string, or its parts. */
 export type ServerAddress =
-  | { readonly kind: 'url'; readonly url: string }
+  | {
+      readonly kind: 'url';
+      readonly url: string;
+      /** Besides those that the URL names. */
+      readonly standbys?: readonly HostAddress[];
+    }
   | { readonly kind: 'connection'; readonly engine: Engine; readonly connection: Connection };
 
 export type Server = { readonly engine: Engine; readonly connection: Connection };
@@ -24,7 +30,7 @@ const enginesByScheme: Readonly<Record<string, Engine>> = {
 export function resolveServer(address: ServerAddress, engines: EngineDrivers): Server {
   if (address.kind === 'connection') {
     assertOffered(engines, address.engine);
-    return { engine: address.engine, connection: address.connection };
+    return toServer(address.engine, address.connection);
   }
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(address.url)?.[1]?.toLowerCase() ?? '';
   const engine = Object.hasOwn(enginesByScheme, scheme) ? enginesByScheme[scheme] : undefined;
@@ -34,7 +40,20 @@ export function resolveServer(address: ServerAddress, engines: EngineDrivers): S
     });
   }
   assertOffered(engines, engine);
-  return { engine, connection: driverFor(engines, engine).parseUrl(address.url) };
+  const connection = driverFor(engines, engine).parseUrl(address.url);
+  const standbys = [...connection.standbys, ...(address.standbys ?? [])];
+  return toServer(engine, { ...connection, standbys });
+}
+
+/** @throws invalid */
+function toServer(engine: Engine, connection: Connection): Server {
+  const names = [connection, ...connection.standbys].map(({ host, port }) => `${host}:${port}`);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice) throw new CairnError('invalid', `the connection names ${twice} twice`);
+  if (connection.standbys.length <= standbysMax) return { engine, connection };
+  throw new CairnError('invalid', `the connection names ${names.length} hosts`, {
+    hint: `name a primary and up to ${standbysMax} standbys`,
+  });
 }
 
 /** No server has refused anything: the caller asked for what there is not. @throws invalid */

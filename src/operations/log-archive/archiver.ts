@@ -13,8 +13,8 @@ import { deadlineSignal } from '../../platform/deadline.ts';
 import { Gate } from '../../platform/gate.ts';
 import { idSource } from '../../platform/random.ts';
 import type { LogPiece, LogStreamRecord } from '../../repository/repository.ts';
-import { acceptAutomatedBackup } from '../backup/automated-backup.ts';
 import type { WorkerParts } from '../worker-parts.ts';
+import { askForBase } from './ask-for-base.ts';
 import { LogCollector, usualCollectorLimits } from './log-collector.ts';
 import { emptyInterval } from './plan-interval.ts';
 import { resumeStream } from './resume-stream.ts';
@@ -101,7 +101,7 @@ export class Archiver implements AsyncDisposable {
 
   /** Nothing is written any more when it answers. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.collector.settle();
+    await this.collector.close();
     this.#closing.abort();
     this.#storing.abort();
   }
@@ -131,7 +131,7 @@ export class Archiver implements AsyncDisposable {
     );
   }
 
-  /** The record first, then the row; after a gap a full backup is asked for, once. */
+  /** The record first, then the row, with the full backup that the stream needs. */
   async #beginStream(facts: LogStreamFacts): Promise<void> {
     const { context, parts, job, instance } = this.#options;
     const { clock, random, repository } = parts;
@@ -147,13 +147,8 @@ export class Archiver implements AsyncDisposable {
     const writer = await repository.log.beginStream(record, beganAt, this.#deadline());
     const backup = await context.commit(async (tx) => {
       const current = await tx.instances.get(instance.projectId, instance.id);
-      const [previous] = (await tx.logStreams.list(instance.id)).slice(-1);
       await tx.logStreams.insert(streamOf(record));
-      if (previous?.state.status !== 'ended' || previous.state.cause !== 'gap') return null;
-      return await acceptAutomatedBackup(tx, parts, current, {
-        namedAfter: beganAt,
-        description: 'after a gap in the archived log',
-      });
+      return await askForBase(tx, parts, current);
     });
     const sessionParts = { context, clock, random, jobId: job.id };
     this.#session = new StreamSession(sessionParts, { writer, closed: null, open: emptyInterval });
@@ -171,11 +166,11 @@ export class Archiver implements AsyncDisposable {
         const signal = this.#deadline();
         const { bytes } = await parts.repository.log.readFile(instance.id, id, name, signal);
         const foundBytes = bytes.byteLength;
-        if (foundBytes !== whole.lengthBytes) {
+        if (foundBytes < whole.lengthBytes || (whole.isLast && foundBytes > whole.lengthBytes)) {
           const text = `log file ${name} has ${foundBytes} of ${whole.lengthBytes} bytes`;
           throw new CairnError('repository-damaged', text);
         }
-        await writer.store(whole, bytes, signal);
+        await writer.store(whole, bytes.subarray(0, whole.lengthBytes), signal);
       }, this.#storing.signal);
     } catch (error) {
       context.log.warn({ err: error, file: name }, 'a log file stays in pieces for now');

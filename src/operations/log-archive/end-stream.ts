@@ -40,7 +40,8 @@ export async function stopArchiving(
   }: { readonly instance: Instance; readonly driver: EngineDriver; readonly reason: string },
 ): Promise<void> {
   const { session } = archiver;
-  if (!session) return;
+  // Also without a stream: an attempt to begin one may have come as far as the server.
+  if (!session) return void (await release(instance, driver, { context, clock }));
   await archiver.closeInterval({ intervalMs, isEnding: true });
   const warning = await release(instance, driver, { context, clock });
   const { covered } = archiver.collector;

@@ -83,7 +83,8 @@ export async function followLog(options: FollowOptions): Promise<FollowOutcome> 
 async function tick(options: FollowOptions, signal: AbortSignal): Promise<Ended | null> {
   const { archiver, clock, endsMs, instance, look } = options;
   let lookedMs = clock.monotonicMs();
-  let savedMoment: number | null = null;
+  // What was covered before says nothing of how it goes now.
+  let savedMoment = momentOf(archiver);
   while (await hasSlept(clock.sleep(tickMs, signal), signal)) {
     const nowMs = clock.monotonicMs();
     if (nowMs >= endsMs) return 'turn-over';
@@ -93,7 +94,7 @@ async function tick(options: FollowOptions, signal: AbortSignal): Promise<Ended 
     if (standing.kind !== 'follow') return 'changed';
     if (isOther(standing.instance, instance)) return 'changed';
     await archiver.closeInterval({ intervalMs, isEnding: false });
-    const moment = archiver.collector.covered?.at.getTime() ?? null;
+    const moment = momentOf(archiver);
     if (moment !== savedMoment) archiver.session?.noteTrouble(null);
     savedMoment = moment;
     await archiver.save();
@@ -111,14 +112,19 @@ async function hasSlept(sleep: Promise<void>, signal: AbortSignal): Promise<bool
   }
 }
 
-/** Its address or password was changed. */
+/** An address or the password was changed. */
 function isOther(
   { connection: a }: ReachableInstance,
   { connection: b }: ReachableInstance,
 ): boolean {
   const keys = ['host', 'port', 'database', 'user', 'tls', 'tlsCaPem'] as const;
   if (keys.some((key) => a[key] !== b[key])) return true;
+  if (JSON.stringify(a.standbys) !== JSON.stringify(b.standbys)) return true;
   return (a.password?.reveal() ?? null) !== (b.password?.reveal() ?? null);
+}
+
+function momentOf({ collector }: Archiver): number | null {
+  return collector.covered?.at.getTime() ?? null;
 }
 
 function positionOf({ collector }: Archiver): string | null {

@@ -1,7 +1,8 @@
 // What the server sends becomes pieces in the storage: a piece ends with its file, when it is full,
 // or some seconds after its first byte. Pieces are stored one after another, so that whatever
 // happens the storage holds the log up to one place without a hole: that place is what is confirmed
-// to the server. At most two pieces wait besides the one that is being gathered.
+// to the server. At most two pieces wait besides the one that is being gathered. Files are made
+// whole beside that: reading many pieces back takes a while, and new log must not wait for it.
 import type { LogFileMeta, LogMark, LogSink, LogStreamFacts } from '../../engines/engine.ts';
 import { assert } from '../../model/assert.ts';
 import { CairnError } from '../../model/errors.ts';
@@ -18,6 +19,8 @@ export type CollectorLimits = {
   readonly flushAfterMs: number;
   /** A complete file up to this size is stored once more as one piece, if it was in several. */
   readonly wholeBytesMax: number;
+  /** So many pieces of a file that goes on are stored once more as one. */
+  readonly piecesMax: number;
 };
 
 /** With the second that a mark lags behind and a second for storing it is five seconds. */
@@ -25,6 +28,7 @@ export const usualCollectorLimits: CollectorLimits = {
   pieceBytesMax: 16 * MiB,
   flushAfterMs: 3_000,
   wholeBytesMax: 64 * MiB,
+  piecesMax: 512,
 };
 
 export type StoredSoFar = {
@@ -42,7 +46,7 @@ export type CollectorOptions = {
   beginStream(facts: LogStreamFacts): Promise<void>;
   /** Takes the bytes over; durable when it answers. */
   store(piece: LogPiece, bytes: Uint8Array): Promise<StoredLogPiece>;
-  /** Reads a complete file back and stores it as this one piece. Throws nothing. */
+  /** Reads a file back, as far as the piece reaches, and stores it as this. Throws nothing. */
   storeWhole(whole: LogPiece): Promise<void>;
   onStored(piece: StoredLogPiece): void;
   /** Once; nothing is stored afterwards, and every call throws the same. */
@@ -55,6 +59,8 @@ type OpenFile = { readonly meta: LogFileMeta; endBytes: number };
 type Gathering = { readonly offsetBytes: number; buffer: Buffer; lengthBytes: number };
 
 const waitingMax = 2;
+/** What is beyond stays in its pieces, until the stream is taken up again. */
+const wholesMax = 100;
 const firstBufferBytes = 64 * 1024;
 /** Enough to tell a server that was set back from the one that was followed. */
 export const lastBytesMax = 8 * 1024;
@@ -69,7 +75,10 @@ export class LogCollector implements LogSink {
   #storedPosition: LogPosition | null;
   #coveredUntil: Date | null;
   #lastBytes: Uint8Array;
+  #pieceCount = 0;
   #tail: Promise<void> = Promise.resolve();
+  #wholes: Promise<void> = Promise.resolve();
+  #wholesWaiting = 0;
   #waiting = 0;
   #room: PromiseWithResolvers<void> | null = null;
   #failure: { readonly error: unknown } | null = null;
@@ -141,9 +150,15 @@ export class LogCollector implements LogSink {
     this.#file = null;
   }
 
-  /** Complete files that an earlier archiver has left in pieces. */
+  /** Files that lie in pieces, as one piece each; beside what is stored, and bounded. */
   makeWhole(wholes: readonly LogPiece[]): void {
-    for (const whole of wholes) this.#enqueue(() => this.#options.storeWhole(whole));
+    for (const whole of wholes.slice(0, wholesMax - this.#wholesWaiting)) {
+      this.#wholesWaiting++;
+      this.#wholes = this.#wholes.then(async () => {
+        if (!this.#failure) await this.#options.storeWhole(whole);
+        this.#wholesWaiting--;
+      });
+    }
   }
 
   /** Stores what is gathered and ends the file that is open: then a driver may begin anew. */
@@ -151,6 +166,12 @@ export class LogCollector implements LogSink {
     if (!this.#failure) this.#cut({ isLast: false });
     this.#file = null;
     await this.#tail;
+  }
+
+  /** Nothing is written any more when it answers. */
+  async close(): Promise<void> {
+    await this.settle();
+    await this.#wholes;
   }
 
   #openFile(): OpenFile {
@@ -213,7 +234,7 @@ export class LogCollector implements LogSink {
   }
 
   async #store(piece: LogPiece, bytes: Uint8Array, told: Date | null): Promise<void> {
-    const { limits, onStored, store, storeWhole } = this.#options;
+    const { limits, onStored, store } = this.#options;
     const lastBytes = piece.isLast ? noBytes : new Uint8Array(bytes.subarray(-lastBytesMax));
     const stored = await store(piece, bytes);
     if (piece.file.kind === 'log') {
@@ -222,8 +243,11 @@ export class LogCollector implements LogSink {
       this.#coveredUntil = told ?? this.#coveredUntil;
     }
     onStored(stored);
-    const whole = planWhole(piece, limits);
-    if (whole) await storeWhole(whole);
+    this.#pieceCount = piece.offsetBytes === 0 ? 1 : this.#pieceCount + 1;
+    const isCrowded = this.#pieceCount >= limits.piecesMax;
+    if (isCrowded) this.#pieceCount = 1;
+    const whole = piece.isLast || isCrowded ? planWhole(piece, limits) : null;
+    if (whole) this.makeWhole([whole]);
   }
 
   /** One after another. */
@@ -271,13 +295,13 @@ export class LogCollector implements LogSink {
   }
 }
 
-/** The file as one piece, when this one completes it; null when it is one, or is too large. */
+/** The file from its beginning to the piece's end; null when it is one piece, or is too large. */
 export function planWhole(
   piece: LogPiece,
   { wholeBytesMax }: Pick<CollectorLimits, 'wholeBytesMax'>,
 ): LogPiece | null {
   const lengthBytes = piece.offsetBytes + piece.lengthBytes;
-  if (!piece.isLast || piece.offsetBytes === 0 || lengthBytes > wholeBytesMax) return null;
+  if (piece.offsetBytes === 0 || lengthBytes > wholeBytesMax) return null;
   const { file, isLast, endPosition, endAt } = piece;
   return { file, offsetBytes: 0, lengthBytes, isLast, endPosition, endAt };
 }

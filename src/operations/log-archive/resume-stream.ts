@@ -3,7 +3,7 @@
 import { isErrorKind } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import { compareLogPositions } from '../../model/log-position.ts';
-import type { LogStream, LogStreamProgress } from '../../model/log-stream.ts';
+import type { LogPoint, LogStream, LogStreamProgress } from '../../model/log-stream.ts';
 import type {
   LogInterval,
   LogPiece,
@@ -48,7 +48,10 @@ export async function resumeStream(
     await tellIntervals(stream, survey, parts);
     const { closed, open, last, coveredUntil } = planResume(stream, survey);
     const session = new StreamSession(parts, { writer, closed, open });
-    const wholes = survey.pieces.flatMap((piece) => planWhole(piece, usualCollectorLimits) ?? []);
+    // Until something is stored again nothing is well again.
+    session.noteTrouble(stream.progress.trouble);
+    const ends = survey.pieces.filter(({ isLast }) => isLast);
+    const wholes = ends.flatMap((piece) => planWhole(piece, usualCollectorLimits) ?? []);
     const lastBytes = last && (await readLastBytes(last, stream, repository, signal));
     const position = last?.endPosition ?? null;
     const stored = position && lastBytes && { position, coveredUntil, lastBytes };
@@ -102,12 +105,8 @@ export function planResume(
       return closed === null || compareLogPositions(endPosition, closed.position) > 0;
     })
     .reduce(addPiece, emptyInterval);
-  // Without a piece since, the server may have said later that nothing had happened.
-  const moments = [progress.covered?.at, last?.endAt, closed?.at];
-  const coveredUntil = moments.reduce<Date | null>(
-    (latest, at) => (at && (!latest || at > latest) ? at : latest),
-    null,
-  );
+  const ends = last && { position: last.endPosition, at: last.endAt };
+  const coveredUntil = [closed, ends, progress.covered].reduce(furtherOf, null)?.at ?? null;
   return { closed, open, last, coveredUntil };
 }
 
@@ -129,6 +128,15 @@ async function readLastBytes(
 
 function laterOf(a: StoredLogPiece | null, b: StoredLogPiece): StoredLogPiece {
   return a && compareLogPositions(a.endPosition, b.endPosition) >= 0 ? a : b;
+}
+
+/**
+ * Not the later moment: a clock that was set back has later ones behind it that hold no more. Of
+ * one position the last told counts, when the server said that nothing had happened since.
+ */
+function furtherOf(a: LogPoint | null, b: LogPoint | null): LogPoint | null {
+  if (!a || !b) return a ?? b;
+  return compareLogPositions(a.position, b.position) > 0 ? a : b;
 }
 
 /** The storage knows intervals that the catalog was never told of, and none that are gone. */

@@ -16,6 +16,7 @@ import { formatLogTrouble } from './log-trouble.ts';
 import type { Look } from './look-around.ts';
 import { lookAround } from './look-around.ts';
 import { planBackOffMs } from './plan-back-off.ts';
+import { removeStillborn } from './remove-stillborn.ts';
 
 /** Then the job ends, well, and another is asked for: no attempt lasts for ever. */
 const turnMs = 24 * 3_600_000;
@@ -115,9 +116,16 @@ async function follow(
   const { archiver, driver, instance } = with_;
   const { context, endsMs, parts } = run;
   if (!archiver.session) {
+    await removeStillborn(instance.id, context, parts);
     // A new stream begins where the server is now, not at what it has kept for an older one.
     const signal = deadlineSignal(releaseTimeoutMs, context.signal);
-    await driver.releaseLog(instance.connection, keeperNameOf(instance.id), signal);
+    try {
+      await driver.releaseLog(instance.connection, keeperNameOf(instance.id), signal);
+    } catch (error) {
+      // One of several servers may be away for good; that the primary is says who follows it.
+      const isAway = isErrorKind(error, 'engine-unreachable');
+      if (!isAway || instance.connection.standbys.length === 0) throw error;
+    }
   }
   context.progress({ phase: 'following the log', doneBytes: 0, totalBytes: null });
   const { clock } = parts;

@@ -2,9 +2,11 @@
 // that is followed has one that ends it when nobody wants it any more. Of many replicas one asks.
 import type { PolicyRecord } from '../../catalog/catalog.ts';
 import type { InstanceId, ProjectId } from '../../model/ids.ts';
+import type { LogStream } from '../../model/log-stream.ts';
 import { jobKinds } from '../job-payloads.ts';
 import { insertInstanceJob } from '../jobs/request-instance-job.ts';
 import type { LogArchiveSetting, RequestParts } from '../parts.ts';
+import { askForBase, needsBase } from './ask-for-base.ts';
 import { findTrims } from './find-trims.ts';
 import { isArchivable } from './look-around.ts';
 import { planStanding } from './plan-standing.ts';
@@ -28,8 +30,10 @@ export async function scheduleLogArchive(parts: Parts, signal: AbortSignal): Pro
     }
   }
   for await (const of of eachWithLog(parts, signal)) {
-    if (await parts.catalog.logStreams.findFollowing(of.instanceId))
-      await tryToAsk(parts, of, known);
+    const stream = await parts.catalog.logStreams.findFollowing(of.instanceId);
+    if (!stream) continue;
+    await tryToAsk(parts, of, known);
+    await tryToAskForBase(parts, stream);
   }
 }
 
@@ -96,6 +100,23 @@ async function tryToAsk(
     await ask(parts, { projectId, instanceId });
   } catch (error) {
     parts.log.error({ err: error, instanceId }, 'no job for archiving its log was asked for');
+  }
+}
+
+/** Most streams have theirs: they cost no transaction. */
+async function tryToAskForBase(parts: Parts, stream: LogStream): Promise<void> {
+  const { projectId, instanceId } = stream;
+  try {
+    if (!(await needsBase(parts.catalog, stream))) return;
+    const backup = await parts.catalog.transaction(async (tx) => {
+      const instance = await tx.instances.find(projectId, instanceId);
+      const record = await tx.policies.find(instanceId);
+      if (!instance || record?.policy.kind !== 'on') return null;
+      return await askForBase(tx, parts, instance);
+    });
+    if (backup) parts.log.info({ backupId: backup.id }, 'the archived log needs a full backup');
+  } catch (error) {
+    parts.log.error({ err: error, instanceId }, 'no backup for its archived log was asked for');
   }
 }
 

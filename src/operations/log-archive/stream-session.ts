@@ -115,6 +115,17 @@ export class StreamSession {
       await tx.logStreams.setProgress(this.id, progress, clock.now());
     });
     context.log.info({ streamId: this.id, name: interval.name }, 'log interval closed');
+    await this.#lock(interval, signal);
+  }
+
+  /** What cannot be locked now is locked by the daily round. */
+  async #lock(interval: LogInterval, signal: AbortSignal): Promise<void> {
+    try {
+      await this.writer.lockInterval(interval, signal);
+    } catch (error) {
+      const { name } = interval;
+      this.#parts.context.log.warn({ err: error, name }, 'a log interval is not locked yet');
+    }
   }
 
   async end(

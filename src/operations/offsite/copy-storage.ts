@@ -11,7 +11,7 @@ import type {
 import { assertUntouched } from '../lock/assert-untouched.ts';
 
 export type CopyStorageRequest = {
-  /** Id; null: every instance. */
+  /** Id or name; null: every instance. */
   readonly instance: string | null;
   /** Also removes from the copy what the source does not have any more. */
   readonly deleteGone: boolean;
@@ -50,7 +50,8 @@ type Counts = {
 
 /**
  * Copies, or compares, instance by instance. What one backup lacks is a problem of the report.
- * @throws not-found for an instance that neither side has; conflict, storage errors;
+ * @throws not-found for an instance that neither side has; conflict, also for a name that several
+ *   have; storage errors;
  *   repository-damaged when, in a copy that is locked, somebody else has touched an object
  */
 export async function copyStorage(
@@ -91,6 +92,16 @@ async function chooseInstances(
   if (instance === null) return known;
   const id = parseInstanceId(instance);
   if (id && known.includes(id)) return [id];
+  const named: InstanceId[] = [];
+  for (const each of known) {
+    if ((await copy.findName(each, signal)) === instance) named.push(each);
+  }
+  if (named.length === 1) return named;
+  if (named.length > 1) {
+    throw new CairnError('conflict', `several instances in ${location} are called ${instance}`, {
+      hint: `name one by its id: ${named.slice(0, 20).join(', ')}`,
+    });
+  }
   throw new CairnError('not-found', `there is no instance ${instance} in ${location}`, {
     hint: `name one by its id: ${known.slice(0, 20).join(', ') || 'it holds none'}`,
   });

@@ -12,11 +12,14 @@ export async function listOpenRestores(
   tx: CatalogSession,
   projectId: ProjectId,
 ): Promise<readonly OpenRestore[]> {
-  const kinds = [jobKinds.restore, jobKinds.restoreInPlace, jobKinds.restoreDatabases];
+  const kinds = [
+    ...[jobKinds.restore, jobKinds.restoreInPlace],
+    ...[jobKinds.restoreDatabases, jobKinds.restoreParts],
+  ];
   const jobs = await tx.jobs.listOpenByKind(projectId, kinds);
   return jobs.map(({ kind, payload }) => {
     if (kind === jobKinds.restoreDatabases) return parseDatabaseRestore(payload);
-    const isNew = kind === jobKinds.restore;
-    return isNew ? parseRestorePayload(payload) : parseRestoreInPlacePayload(payload);
+    if (kind === jobKinds.restoreInPlace) return parseRestoreInPlacePayload(payload);
+    return parseRestorePayload(payload);
   });
 }

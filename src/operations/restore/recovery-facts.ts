@@ -40,7 +40,7 @@ export async function findRecoveryFacts(
   return { backups, streams: own.flatMap(toRecoveryStream) };
 }
 
-/** Completed full backups of the whole server only: no log goes on from the export of a database. */
+/** Completed full backups of the whole server only: no log goes on from an exported database. */
 export function toRecoveryBackup({
   id,
   type,

@@ -109,7 +109,8 @@ async function assertFree(tx: CatalogSession, target: Instance): Promise<void> {
   if (isOpen(jobKinds.removeInstance)) throw notActiveError(target, 'being removed');
   if (isOpen(jobKinds.backup)) throw busyError(target, 'a backup');
   const isRestoring = status === 'restoring' || status === 'switching';
-  if (isRestoring || isOpen(jobKinds.restoreInPlace) || isOpen(jobKinds.restoreDatabases)) {
+  const { restoreInPlace, restoreDatabases, restoreParts } = jobKinds;
+  if (isRestoring || [restoreInPlace, restoreDatabases, restoreParts].some(isOpen)) {
     throw busyError(target, 'a restore');
   }
   // One that failed has lost nothing by being tried again.
