@@ -103,7 +103,7 @@ suite('the command line', () => {
       [['backup', 'list', '--limit', 'all'], /limit/],
       [['backup', 'list', '--no-such-option'], /unknown option/],
       [['no-such-command'], /unknown command/],
-      [['restore', '--backup', strangerId], /--to DIR or --new-instance/],
+      [['restore', '--backup', strangerId], /--to DIR, --new-instance/],
     ] as const) {
       const result = await service.cli(...args, '--json');
       assertFailed(result, exitCodes.usage, 'invalid', message);

@@ -33,6 +33,7 @@ before(async () => {
   archived = scene.use(await startArchivedServer({ version, writer: { switchEvery: 100 } }));
   const { server: primary, service, writer } = archived;
   await archived.backUp('base');
+  const lastBelowBase = writer.commits.at(-1)?.id ?? 0;
   const standby = scene.use(await addStandby(primary));
   await delay(1_000);
   await standby.stop();
@@ -50,7 +51,7 @@ before(async () => {
   await writer.stop();
   await archived.untilCovered();
   const kept = new Set(writer.commits.map(({ id }) => id));
-  shared = before.filter(({ id }) => kept.has(id));
+  shared = before.filter(({ id }) => id > lastBelowBase && kept.has(id));
   lost = before.filter(({ id }) => !kept.has(id));
   const known = new Set(before.map(({ id }) => id));
   later = writer.commits.filter(({ id }) => !known.has(id));
