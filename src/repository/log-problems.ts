@@ -45,9 +45,13 @@ export function findLogProblems(parts: StreamParts): readonly LogProblem[] {
     start: own[0]?.file.startPosition as LogPosition,
   }));
   const names = new Map(files.map((file) => [file.name, file]));
+  const named = new Set(parts.intervals.flatMap(({ interval }) => interval?.files ?? []));
   return [
     ...(hasRecord ? [] : [missing]),
-    ...files.flatMap((file, index) => findGap(file, files[index + 1])),
+    ...files
+      // A removal that broke off: intervals go first, then the oldest file from its beginning on.
+      .filter(({ name, chain }, index) => index > 0 || chain.endBytes > 0 || named.has(name))
+      .flatMap((file) => findGap(file, files[files.indexOf(file) + 1])),
     ...findIntervalGaps(parts),
     ...parts.intervals.flatMap(({ interval }) =>
       interval ? findLostFiles(parts, interval, names) : [],

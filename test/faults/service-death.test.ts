@@ -6,7 +6,6 @@ import { after, afterEach, before, suite, test } from 'node:test';
 import type { GatedProxy } from '../fixtures/gated-proxy.ts';
 import { startGatedScene } from '../fixtures/gated-scene.ts';
 import { middleBytes } from '../fixtures/large-server.ts';
-import type { TestServer } from '../fixtures/postgres-server.ts';
 import type { TestService } from '../fixtures/service.ts';
 import { startService } from '../fixtures/service.ts';
 import {
@@ -18,7 +17,6 @@ import {
   untilEnded,
   untilHeld,
 } from '../fixtures/service-calls.ts';
-import { atPort } from '../fixtures/table-sums.ts';
 import { until } from '../fixtures/until.ts';
 
 const leaseMs = 120_000;
@@ -27,15 +25,15 @@ const goneMs = 15_000;
 
 /** Everything that must be gone at the end, whatever fails on the way. */
 const scene = new AsyncDisposableStack();
-let server: TestServer;
 let proxy: GatedProxy;
 let service: TestService;
 let instanceId: string;
+let url: string;
 
 before(async () => {
   const environment = { CAIRN_JOB_LEASE_MS: String(leaseMs) };
   const started = scene.use(await startGatedScene('17', { versions: ['17'], environment }));
-  ({ server, proxy, service, instanceId } = started);
+  ({ proxy, service, instanceId, url } = started);
 });
 afterEach(() => proxy.open());
 after(() => scene.disposeAsync());
@@ -96,7 +94,7 @@ suite('the service in the middle of a backup', () => {
   test('killed with its workers: the lease runs out, then the backup goes on', async () => {
     const shortLease = { CAIRN_JOB_LEASE_MS: '3000' };
     await using other = await startService({ versions: ['17'], environment: shortLease });
-    const id = await register(other, atPort(server.url, proxy.port));
+    const id = await register(other, url);
     proxy.close(middleBytes);
     const { backupId, jobId } = await requestBackup(other, id, 'power-cut');
     await untilHeld(other, proxy, jobId);

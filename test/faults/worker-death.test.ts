@@ -8,7 +8,6 @@ import { after, afterEach, before, suite, test } from 'node:test';
 import type { GatedProxy } from '../fixtures/gated-proxy.ts';
 import { startGatedScene } from '../fixtures/gated-scene.ts';
 import { middleBytes } from '../fixtures/large-server.ts';
-import type { TestServer } from '../fixtures/postgres-server.ts';
 import type { TestService } from '../fixtures/service.ts';
 import { startService } from '../fixtures/service.ts';
 import {
@@ -22,7 +21,6 @@ import {
   untilEnded,
   untilHeld,
 } from '../fixtures/service-calls.ts';
-import { atPort } from '../fixtures/table-sums.ts';
 import { until } from '../fixtures/until.ts';
 
 /** So long that a test which waited for it would fail by its deadline. */
@@ -31,19 +29,17 @@ const soonMs = 30_000;
 
 /** Everything that must be gone at the end, whatever fails on the way. */
 const scene = new AsyncDisposableStack();
-let server: TestServer;
 let proxy: GatedProxy;
 let service: TestService;
 let instanceId: string;
+let url: string;
 let failedId: string;
 
 const repositoryDir = (): string => join(service.dataDir, 'repository');
 
 before(async () => {
   const environment = { CAIRN_JOB_LEASE_MS: String(leaseMs) };
-  ({ server, proxy, service, instanceId } = scene.use(
-    await startGatedScene('16', { environment }),
-  ));
+  ({ proxy, service, instanceId, url } = scene.use(await startGatedScene('16', { environment })));
 });
 afterEach(() => proxy.open());
 after(() => scene.disposeAsync());
@@ -124,7 +120,7 @@ suite('a worker of its own, without a supervisor', () => {
       serveArgs: ['--workers', '0'],
       environment: { CAIRN_JOB_LEASE_MS: String(ownLeaseMs) },
     });
-    const id = await register(lone, atPort(server.url, proxy.port));
+    const id = await register(lone, url);
     proxy.close(middleBytes);
     const { backupId, jobId } = await requestBackup(lone, id, 'two-workers');
     const first = startWorker(lone);
