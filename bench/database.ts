@@ -1,7 +1,9 @@
 // The database that the benchmarks back up: tables of pgbench (which compress very well) and
 // documents of plausible words and JSON (which do not), and changes of 1 % of its rows.
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mulberry32 } from '../test/fixtures/mulberry32.ts';
 import type { TestServer } from '../test/fixtures/postgres-server.ts';
 
 /** Of the whole; the rest is pgbench's. */
@@ -111,15 +113,4 @@ function* generateDocuments(count: number): Generator<string> {
     const body = words(60 + Math.floor(random() * 45));
     yield `${id}\t${tenant}\t${time}\t${words(5)}\t${body}\t${meta}\n`;
   }
-}
-
-/** Tommy Ettinger's mulberry32: small, seeded, good enough for test data. */
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -1,13 +1,13 @@
 // A restore over files that are there: whatever they hold, they end as the backup has them, and
 // only pages that differ are read from the storage.
+
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { MemoryStorage } from '../src/storage/memory.ts';
-import type { ByteRange } from '../src/storage/storage.ts';
+import { CountingStorage } from './fixtures/counting-storage.ts';
 import type { ModelFiles } from './fixtures/repositories.ts';
 import {
   never,
@@ -20,16 +20,6 @@ import { Seeded } from './model/seeded.ts';
 
 const pageBytes = 8192;
 const options = { write: 'differences', onProgress: () => undefined, signal: never } as const;
-
-class CountingStorage extends MemoryStorage {
-  packBytes = 0;
-
-  override async read(name: string, range: ByteRange | null, signal: AbortSignal): Promise<Buffer> {
-    const bytes = await super.read(name, range, signal);
-    if (name.includes('/packs/')) this.packBytes += bytes.byteLength;
-    return bytes;
-  }
-}
 
 async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'cairn-differences-'));

@@ -1,11 +1,13 @@
 // pgBackRest (Debian's package) with its log archive: pushed and fetched asynchronously, zstd at
 // its default level, two processes.
-import { chown, mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+
+import { chown, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { findServerIdentity } from '../../src/platform/server-user.ts';
 import type { TestServer } from '../../test/fixtures/postgres-server.ts';
 import { findFreePort } from '../../test/fixtures/postgres-server.ts';
 import { until } from '../../test/fixtures/until.ts';
+import { writePgbackrestConfig } from './pgbackrest-config.ts';
 import { measureLine } from './tool.ts';
 
 const archiveTimeoutMs = 30 * 60_000;
@@ -31,36 +33,15 @@ export async function createPgbackrestArchive(home: string): Promise<PgbackrestA
   for (const path of [folder, join(folder, 'repository'), join(folder, 'spool')]) await give(path);
   const program = `pgbackrest --config=${config} --stanza=bench`;
 
-  async function configure(server: TestServer): Promise<void> {
-    const settings = {
-      'repo1-path': join(folder, 'repository'),
-      'spool-path': join(folder, 'spool'),
-      'lock-path': folder,
-      'log-level-file': 'off',
-      'compress-type': 'zst',
-      'process-max': '2',
-      'archive-async': 'y',
-      'start-fast': 'y',
-      'repo1-retention-full': '9',
-    };
-    const stanza = {
-      'pg1-path': server.dataDir,
-      'pg1-port': String(server.port),
-      'pg1-socket-path': dirname(server.dataDir),
-      'pg1-user': 'postgres',
-    };
-    const format = (section: object): string =>
-      Object.entries(section)
-        .map(([name, value]) => `${name}=${value}\n`)
-        .join('');
-    const text = `[global]\n${format(settings)}\n[bench]\n${format(stanza)}`;
-    await writeFile(config, text, { mode: 0o644 });
-  }
-
   return {
     archiveCommand: `${program} archive-push %p`,
     async backUp(server) {
-      await configure(server);
+      await writePgbackrestConfig(config, server, {
+        'repo1-path': join(folder, 'repository'),
+        'spool-path': join(folder, 'spool'),
+        'lock-path': folder,
+        'archive-async': 'y',
+      });
       const env = { PGPASSWORD: server.password };
       measureLine(`${program} stanza-create; ${program} --type=full backup`, { identity, env });
     },

@@ -1,9 +1,11 @@
 // pgBackRest (Debian's package), zstd at its default level, two processes. No log archive: the
 // comparison is of base backups.
-import { chown, mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+
+import { chown, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { findServerIdentity } from '../../src/platform/server-user.ts';
 import type { TestServer } from '../../test/fixtures/postgres-server.ts';
+import { writePgbackrestConfig } from './pgbackrest-config.ts';
 import type { Tool } from './tool.ts';
 import { folderBytes, measureLine } from './tool.ts';
 
@@ -16,30 +18,13 @@ export async function pgbackrest(server: TestServer, home: string): Promise<Tool
     await mkdir(path);
     if (identity) await chown(path, identity.uid, identity.gid);
   }
-  const settings = {
+  await writePgbackrestConfig(config, server, {
     'repo1-path': repository,
-    'compress-type': 'zst',
-    'process-max': '2',
-    'start-fast': 'y',
     'archive-check': 'n',
     'archive-copy': 'n',
-    'log-level-file': 'off',
     'lock-path': folder,
     'spool-path': folder,
-    'repo1-retention-full': '9',
-  };
-  const stanza = {
-    'pg1-path': server.dataDir,
-    'pg1-port': String(server.port),
-    'pg1-socket-path': dirname(server.dataDir),
-    'pg1-user': 'postgres',
-  };
-  const format = (section: object): string =>
-    Object.entries(section)
-      .map(([name, value]) => `${name}=${value}\n`)
-      .join('');
-  const text = `[global]\n${format(settings)}\n[bench]\n${format(stanza)}`;
-  await writeFile(config, text, { mode: 0o644 });
+  });
   const options = { identity, env: { PGPASSWORD: server.password } };
   const run = (rest: string) =>
     measureLine(`pgbackrest --config=${config} --stanza=bench ${rest}`, options);

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { BackupFilesWire } from '../api/schema/download.ts';
 import { CairnError } from '../model/errors.ts';
 import { formatBytes, formatDuration } from '../model/units.ts';
+import { quoteForShell } from '../platform/shell-text.ts';
 import { fetchFile } from './fetch-file.ts';
 import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
@@ -119,10 +120,9 @@ async function findKind(path: string): Promise<'file' | 'folder' | null> {
 }
 
 function explainUnpacking(path: string): string {
-  const quoted = `'${path.replaceAll("'", "'\\''")}'`;
   return (
     'unpack it into a folder of its own, as the user that shall own the server:\n' +
-    `  mkdir -m 700 restored && zstd -dc ${quoted} | tar -xp -C restored -f -\n` +
+    `  mkdir -m 700 restored && zstd -dc ${quoteForShell(path)} | tar -xp -C restored -f -\n` +
     'then restored/START.txt says how to start a server on it\n'
   );
 }

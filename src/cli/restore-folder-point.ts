@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { CairnError } from '../model/errors.ts';
 import { parseInstanceId } from '../model/ids.ts';
 import type { FolderPoint } from '../operations/restore/restore-to-folder.ts';
+import { quoteForShell } from '../platform/shell-text.ts';
 import type { TargetOptions } from './restore-target.ts';
 import { readRestoreTarget } from './restore-target.ts';
 
@@ -19,7 +20,7 @@ export function readFolderPoint(options: TargetOptions, config: Config): FolderP
   const { storageUrl, dataDir } = config;
   const main = join(import.meta.dirname, '../main.ts');
   const commandFor = (planPath: string): string =>
-    [process.execPath, main, 'wal-get', '--plan', planPath].map(quote).join(' ');
+    [process.execPath, main, 'wal-get', '--plan', planPath].map(quoteForShell).join(' ');
   return {
     kind: 'target',
     instanceId,
@@ -36,8 +37,4 @@ committed behind the target: delete recovery_target_time (or _lsn) at the end of
 postgresql.auto.conf and start it again. Once it takes queries, it needs no more of
 ${supportDir}
 `;
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -48,10 +48,11 @@ export function findLogProblems(parts: StreamParts): readonly LogProblem[] {
   const named = new Set(parts.intervals.flatMap(({ interval }) => interval?.files ?? []));
   return [
     ...(hasRecord ? [] : [missing]),
-    ...files
+    ...files.flatMap((file, index) => {
       // A removal that broke off: intervals go first, then the oldest file from its beginning on.
-      .filter(({ name, chain }, index) => index > 0 || chain.endBytes > 0 || named.has(name))
-      .flatMap((file) => findGap(file, files[files.indexOf(file) + 1])),
+      const isGoing = index === 0 && file.chain.endBytes === 0 && !named.has(file.name);
+      return isGoing ? [] : findGap(file, files[index + 1]);
+    }),
     ...findIntervalGaps(parts),
     ...parts.intervals.flatMap(({ interval }) =>
       interval ? findLostFiles(parts, interval, names) : [],

@@ -1,5 +1,6 @@
 // A restore over the data folder of a stopped server, with a tablespace: it ends as the backup has
 // it, little is read, and what was cut short cannot be started.
+
 import assert from 'node:assert/strict';
 import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { runCommand } from '../../src/platform/child-process.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { MasterKey } from '../../src/platform/master-key.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { MemoryStorage } from '../../src/storage/memory.ts';
+import { CountingStorage } from '../fixtures/counting-storage.ts';
 import type { EngineScene } from '../fixtures/engine-scene.ts';
 import { backUp, createEngineScene } from '../fixtures/engine-scene.ts';
 import type { TestServer } from '../fixtures/postgres-server.ts';
@@ -23,16 +24,6 @@ import {
   testInstanceId,
 } from '../fixtures/repositories.ts';
 import { tableSums } from '../fixtures/table-sums.ts';
-
-class CountingStorage extends MemoryStorage {
-  packBytes = 0;
-
-  override async read(...args: Parameters<MemoryStorage['read']>): Promise<Buffer> {
-    const bytes = await super.read(...args);
-    if (args[0].includes('/packs/')) this.packBytes += bytes.byteLength;
-    return bytes;
-  }
-}
 
 const backupId = testBackupId(1);
 

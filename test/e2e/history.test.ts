@@ -1,6 +1,7 @@
 // The history of a server, restored to random places of its past: at each exactly the commits are
 // there that the target names. CAIRN_HISTORY_VERSIONS (15,18 by default; also 16, 17, debian-15),
 // CAIRN_HISTORY_TARGETS and CAIRN_HISTORY_SEED choose.
+
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,6 +11,7 @@ import { runBounded } from '../../src/platform/bounded.ts';
 import type { ArchivedServer } from '../fixtures/archived-server.ts';
 import { assertPast, lsnBetween, lsnOf, startArchivedServer } from '../fixtures/archived-server.ts';
 import type { LedgerCommit } from '../fixtures/ledger-writer.ts';
+import { mulberry32 } from '../fixtures/mulberry32.ts';
 import type { PostgresVersion } from '../fixtures/postgres-server.ts';
 
 const versions = (process.env['CAIRN_HISTORY_VERSIONS'] ?? '15,18').split(',');
@@ -98,15 +100,4 @@ function isAlone({ place }: LedgerCommit): boolean {
 
 function msOf({ atMicros }: LedgerCommit): number {
   return Number(atMicros) / 1000;
-}
-
-/** Tommy Ettinger's mulberry32. */
-function mulberry32(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

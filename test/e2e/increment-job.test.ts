@@ -1,6 +1,7 @@
 // The job of a backup, on a real server that knows what has changed and a repository in memory:
 // what is kept is not read, and a previous backup that cannot be used costs the way of keeping,
 // never the backup (rule 32).
+
 import assert from 'node:assert/strict';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { MasterKey } from '../../src/platform/master-key.ts';
 import { systemRandom } from '../../src/platform/random.ts';
 import type { Repository, RepositoryReader } from '../../src/repository/repository.ts';
-import { MemoryStorage } from '../../src/storage/memory.ts';
+import { CountingStorage } from '../fixtures/counting-storage.ts';
 import type { EngineScene } from '../fixtures/engine-scene.ts';
 import { createEngineScene } from '../fixtures/engine-scene.ts';
 import type { TestServer } from '../fixtures/postgres-server.ts';
@@ -27,16 +28,6 @@ import {
   testInstanceId,
 } from '../fixtures/repositories.ts';
 import { tableSums } from '../fixtures/table-sums.ts';
-
-class CountingStorage extends MemoryStorage {
-  readBytes = 0;
-
-  override async read(...args: Parameters<MemoryStorage['read']>): Promise<Buffer> {
-    const bytes = await super.read(...args);
-    this.readBytes += bytes.byteLength;
-    return bytes;
-  }
-}
 
 let scene: EngineScene;
 let server: TestServer;

@@ -47,9 +47,8 @@ export function registerBatchRestoreRoutes(app: ApiApp, parts: ApiParts): void {
     async (request) => {
       const projectId = projectOf(request);
       return await ask(
-        request.body.instances.map(({ instance_id, restore_time, databases }) => ({
-          ...{ projectId, instanceId: requireInstanceId(instance_id) },
-          at: new Date(Number(restore_time)),
+        request.body.instances.map(({ databases, ...wire }) => ({
+          ...readMoment(projectId, wire),
           selection: { kind: 'databases', databases: databases.map(readName) },
         })),
       );
@@ -72,9 +71,8 @@ export function registerBatchRestoreRoutes(app: ApiApp, parts: ApiParts): void {
     async (request) => {
       const projectId = projectOf(request);
       return await ask(
-        request.body.instances.map(({ instance_id, restore_time, databases }) => ({
-          ...{ projectId, instanceId: requireInstanceId(instance_id) },
-          at: new Date(Number(restore_time)),
+        request.body.instances.map(({ databases, ...wire }) => ({
+          ...readMoment(projectId, wire),
           selection: { kind: 'tables', databases: readTables(databases) },
         })),
       );
@@ -104,6 +102,17 @@ export function registerBatchRestoreRoutes(app: ApiApp, parts: ApiParts): void {
       };
     },
   );
+}
+
+function readMoment(
+  projectId: PartsRestoreRequest['projectId'],
+  wire: Pick<BatchRestoreTablesWire['instances'][number], 'instance_id' | 'restore_time'>,
+) {
+  const { instance_id, restore_time } = wire;
+  return {
+    ...{ projectId, instanceId: requireInstanceId(instance_id) },
+    at: new Date(Number(restore_time)),
+  };
 }
 
 function readName(wire: { readonly old_name: string; readonly new_name: string }) {

@@ -2,6 +2,7 @@
 // Replication Protocol"): a temporary slot keeps the WAL, BASE_BACKUP streams files, WAL and
 // manifest in one COPY, and the backup counts only when every announced file and every WAL segment
 // of the range came whole.
+
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { parseLsn } from '../../model/log-position.ts';
@@ -19,6 +20,7 @@ import { verifyLogRange } from './log-position.ts';
 import { ReplicationStream } from './replication-stream.ts';
 import type { ServerSettings } from './server-settings.ts';
 import { majorVersionMin, pickStartSettings, readServerSettings } from './server-settings.ts';
+import { quoteText } from './sql-text.ts';
 
 export type BackupLimits = {
   /** Until the first byte: a checkpoint of a busy server may take long. */
@@ -166,7 +168,7 @@ export function commandLimits(purpose: string): Parameters<ReplicationStream['qu
 function backupCommand(label: string, more: readonly string[]): string {
   const clean = label.replace(/\p{Cc}/gu, ' ').slice(0, labelCharactersMax);
   const options = [
-    `LABEL '${clean.replaceAll("'", "''")}'`,
+    `LABEL ${quoteText(clean)}`,
     'PROGRESS',
     "CHECKPOINT 'fast'",
     'WAL',

@@ -25,7 +25,6 @@ import {
   dropDatabases,
   isRestored,
   nameTaken,
-  quoteName,
   renameAll,
   withUnlimited,
   workName,
@@ -33,6 +32,7 @@ import {
 import type { ClientTools } from './logical-tools.ts';
 import { findClientTools } from './logical-tools.ts';
 import { readServerSettings } from './server-settings.ts';
+import { quoteName } from './sql-text.ts';
 
 const removeTimeoutMs = 60_000;
 

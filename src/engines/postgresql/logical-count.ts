@@ -1,6 +1,7 @@
 import { CairnError } from '../../model/errors.ts';
 import type { Query } from './connection.ts';
 import type { DumpedDatabase } from './logical-contents.ts';
+import { quoteName } from './sql-text.ts';
 
 /** What a dump was seen to hold. */
 export type DumpedRows = Pick<DumpedDatabase, 'tables' | 'large_objects'>;
@@ -21,7 +22,7 @@ export async function countRestored(query: Query, dumped: DumpedRows): Promise<v
 export async function countTables(query: Query, tables: DumpedRows['tables']): Promise<void> {
   const ofExtensions = await listExtensionTables(query);
   for (const { schema, name, rows } of tables) {
-    const table = [schema, name].map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
+    const table = [schema, name].map(quoteName).join('.');
     const [row] = await query(`select count(*) as n from only ${table}`);
     const found = Number(row?.n);
     const isRight = ofExtensions.has(table) ? found >= rows : found === rows;

@@ -5,7 +5,7 @@
 import { CairnError } from '../../model/errors.ts';
 import type { TableName } from '../logical.ts';
 import type { Query } from './connection.ts';
-import { quoteName } from './logical-target.ts';
+import { quoteName } from './sql-text.ts';
 
 const nameBytesMax = 63;
 

@@ -1,5 +1,6 @@
 // Databases that are being made on a server: under a name that nobody uses until they are whole,
 // and known by it to whoever tidies up.
+
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { Logger } from '../../platform/logger.ts';
@@ -7,6 +8,7 @@ import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
 import { errorCode } from './connection-error.ts';
 import type { DumpedDatabase } from './logical-contents.ts';
+import { quoteName, quoteText } from './sql-text.ts';
 
 /** What a database must be made with. */
 export type DatabaseFacts = Pick<
@@ -128,6 +130,3 @@ export function nameTaken(name: string, cause?: unknown): CairnError {
     ...(cause === undefined ? {} : { cause }),
   });
 }
-
-export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
-export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;

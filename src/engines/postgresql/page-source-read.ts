@@ -2,13 +2,15 @@
 // they were asked for. Requests go to the connections in turn, each of which works one after
 // another; twice as many as there are connections are under way or waiting to be used, which bounds
 // the memory.
+
 import { isErrorKind } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { MiB } from '../../model/units.ts';
 import { CopyRows } from './page-source-copy.ts';
 import type { SessionParts } from './page-source-session.ts';
-import { openSqlStream, quote } from './page-source-session.ts';
+import { openSqlStream } from './page-source-session.ts';
 import type { ReplicationStream } from './replication-stream.ts';
+import { quoteText } from './sql-text.ts';
 
 /** A range of a file; less comes where the file ends before. */
 export type Range = {
@@ -147,7 +149,7 @@ export class PageLanes implements AsyncDisposable {
 
 function readStatement(ranges: readonly Range[]): string {
   const rows = ranges.map(({ path, offsetBytes, sizeBytes }, number) => {
-    return `(${number}, ${quote(path)}, ${offsetBytes}::bigint, ${sizeBytes}::bigint)`;
+    return `(${number}, ${quoteText(path)}, ${offsetBytes}::bigint, ${sizeBytes}::bigint)`;
   });
   return `copy (select number, pg_read_binary_file(path, first, size, true)
     from (values ${rows.join(', ')}) as range (number, path, first, size)

@@ -2,11 +2,13 @@
 // Archiving and Point-in-Time Recovery", "Making a Base Backup Using the Low Level API"): it holds
 // the temporary slot that keeps the log and the backup mode. When it ends, for whatever reason, the
 // server drops both.
+
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { parseLsn } from '../../model/log-position.ts';
 import type { PostgresLogPosition } from './log-position.ts';
 import { ReplicationStream } from './replication-stream.ts';
+import { quoteText } from './sql-text.ts';
 
 export type SessionParts = Parameters<typeof ReplicationStream.open>[1] & {
   /** `pg_backup_start` writes a checkpoint, a listing may be long: longer than other silences. */
@@ -142,13 +144,13 @@ export class PageSession implements AsyncDisposable {
   /** Until the connection ends no log that the backup needs can vanish. */
   async createSlot(name: string): Promise<void> {
     await this.rows(
-      `select pg_create_physical_replication_slot(${quote(name)}, true, true)`,
+      `select pg_create_physical_replication_slot(${quoteText(name)}, true, true)`,
       'the replication slot',
     );
   }
 
   async dropSlot(name: string): Promise<void> {
-    await this.rows(`select pg_drop_replication_slot(${quote(name)})`, 'the replication slot');
+    await this.rows(`select pg_drop_replication_slot(${quoteText(name)})`, 'the replication slot');
   }
 
   async startBackup(label: string): Promise<StartedBackup> {
@@ -157,7 +159,7 @@ export class PageSession implements AsyncDisposable {
       "the server's clock",
     );
     const [row] = await this.rows(
-      `select lsn, pg_walfile_name(lsn) from pg_backup_start(${quote(label)}, true) as lsn`,
+      `select lsn, pg_walfile_name(lsn) from pg_backup_start(${quoteText(label)}, true) as lsn`,
       'the start of the backup',
     );
     return { clockMs: Number(clock?.[0]), position: readPosition(row, 'start') };
@@ -177,7 +179,7 @@ export class PageSession implements AsyncDisposable {
 
   /** Null when the file is gone. */
   async readBytes(path: string, offsetBytes: number, sizeBytes: number): Promise<Buffer | null> {
-    const range = `${quote(path)}, ${offsetBytes}, ${sizeBytes}, true`;
+    const range = `${quoteText(path)}, ${offsetBytes}, ${sizeBytes}, true`;
     const [row] = await this.rows(
       `select pg_read_binary_file(${range})`,
       `the base backup at ${path}`,
@@ -189,11 +191,6 @@ export class PageSession implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stream[Symbol.asyncDispose]();
   }
-}
-
-/** A literal, with `standard_conforming_strings`. */
-export function quote(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** The first digits of a segment's name are the timeline. */

@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
 import { MiB } from '../../model/units.ts';
 import { runBounded } from '../../platform/bounded.ts';
+import { quoteForShell } from '../../platform/shell-text.ts';
 import type { EngineNotes, FolderRecovery, LogFetch } from '../engine.ts';
 import { logAbsentCode } from '../engine.ts';
 import type { PostgresNotes } from './backup-notes.ts';
@@ -14,7 +15,7 @@ import type { PlannedSegment, RecoveryFiles } from './recovery-files.ts';
 import { planFiles, readSegment } from './recovery-files.ts';
 import { recoverySettings } from './recovery-settings.ts';
 import { formatSettings } from './server-config.ts';
-import { formatRestoreCommand, quoteForShell } from './wal-script.ts';
+import { formatRestoreCommand } from './wal-script.ts';
 
 const aheadBytesMax = 256 * MiB;
 const aheadFilesMax = 16;

@@ -1,9 +1,11 @@
 // Sets a role's password as a SCRAM-SHA-256 verifier (RFC 5802, RFC 7677; PostgreSQL documentation,
 // chapter "Password Authentication"), so that the password itself reaches neither the server nor
 // its log.
+
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
 import type { Random } from '../../platform/random.ts';
 import type { Query } from './connection.ts';
+import { quoteName } from './sql-text.ts';
 
 const iterations = 4096;
 const saltBytes = 16;
@@ -38,5 +40,3 @@ export async function ensureRole(query: Query, role: string): Promise<void> {
   // Else the size of the server would be hidden from it.
   await query(`grant pg_read_all_stats, pg_read_all_settings to ${quoteName(role)}`);
 }
-
-const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;

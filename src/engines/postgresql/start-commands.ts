@@ -1,5 +1,6 @@
 // What to type to start a server by hand on a restored folder (PostgreSQL documentation, chapter
 // "pg_ctl"). Pure.
+import { quoteForShell } from '../../platform/shell-text.ts';
 import type { PostgresNotes } from './backup-notes.ts';
 import { formatConfig } from './server-config.ts';
 
@@ -67,5 +68,5 @@ function quotePath(folder: string, name: string): string {
 
 /** For a POSIX shell; plain words stay plain. */
 export function quote(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : quoteForShell(text);
 }

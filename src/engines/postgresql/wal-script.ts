@@ -3,6 +3,7 @@
 // answer of 1 means that there is no such file, upon which the server may end recovery and take
 // queries; one above 125 ends the server. So 1 is answered only for names that are not planned, and
 // every doubt ends the server. Pure: texts only.
+import { quoteForShell } from '../../platform/shell-text.ts';
 
 /** The folder between whoever reads the archive and the script. */
 export const spoolFiles = {
@@ -52,9 +53,4 @@ exit ${abortCode}
 /** The setting: a percent sign of the path itself is doubled. */
 export function formatRestoreCommand(scriptPath: string): string {
   return `/bin/sh ${quoteForShell(scriptPath).replaceAll('%', '%%')} %f %p`;
-}
-
-/** For a POSIX shell. */
-export function quoteForShell(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }
