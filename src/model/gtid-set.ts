@@ -1,0 +1,2 @@
+/** How a server writes its transaction ids. */
+export type GtidDialect = 'mariadb' | 'mysql';
