@@ -98,7 +98,7 @@ async function copy(change: Change): ReturnType<EngineDriver['prepareRestored']>
   try {
     const recovery = await openRecovery(backup, payload.recovery, parts, signal);
     return await driver.prepareRestored({
-      ...{ source, homeDir: newHome, recovery, signal, log },
+      ...{ source, homeDir: newHome, seed: old.managed, recovery, signal, log },
       onProgress: (phase, doneBytes, totalBytes) =>
         context.progress({ phase, doneBytes, totalBytes }),
     });
