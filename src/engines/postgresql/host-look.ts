@@ -15,8 +15,6 @@ type Answer = {
   readonly timeline: number;
   /** Room for the slot of a backup. */
   readonly hasSlotRoom: boolean;
-  /** It has the slot that was asked for. */
-  readonly hasSlot: boolean;
 };
 
 export type PrimaryLook = Answer & { readonly kind: 'primary'; readonly flushedLsn: bigint };
@@ -41,7 +39,7 @@ export type HostLook = {
   readonly found: PrimaryLook | StandbyLook | UnknownLook;
 };
 
-export type LookOptions = { readonly slotName?: string; readonly signal: AbortSignal };
+export type LookOptions = { readonly signal: AbortSignal };
 
 const lookTimeoutMs = 5_000;
 /** A standby that lacks no more than this of what the primary has written is up to date. */
@@ -57,8 +55,7 @@ const lookSql = `
       as replayed_ago,
     (select count(*) from pg_replication_slots)
       < (select setting::int from pg_settings where name = 'max_replication_slots')
-      as has_slot_room,
-    exists (select from pg_replication_slots where slot_name = $1) as has_slot`;
+      as has_slot_room`;
 
 /** Each host of the connection by itself. */
 export function hostsOf(connection: Connection): readonly Connection[] {
@@ -90,16 +87,15 @@ async function lookAt(connection: Connection, options: LookOptions): Promise<Hos
 
 async function look(
   connection: Connection,
-  { slotName = '', signal: parent }: LookOptions,
+  { signal: parent }: LookOptions,
 ): Promise<PrimaryLook | StandbyLook> {
   const signal = deadlineSignal(lookTimeoutMs, parent);
   const system = await identify(connection, signal);
-  const [row] = await withQueries(connection, { signal }, (query) => query(lookSql, [slotName]));
+  const [row] = await withQueries(connection, { signal }, (query) => query(lookSql));
   const { lsn, ...identity } = system;
   const answer = {
     ...identity,
     hasSlotRoom: row?.has_slot_room === true,
-    hasSlot: row?.has_slot === true,
   };
   if (row?.is_standby !== true) return { kind: 'primary', flushedLsn: lsn, ...answer };
   return {

@@ -6,13 +6,12 @@ import type { Connection } from '../../model/instance.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { LogResumePoint } from '../engine.ts';
-import { abortError, withQueries } from './connection.ts';
 import { describeServer } from './connection-error.ts';
 import type { HostLook } from './host-look.ts';
 import { lookAtAll } from './host-look.ts';
-import { removeSlot } from './log-slot.ts';
 import type { LogHost } from './plan-hosts.ts';
 import { planLogHost } from './plan-hosts.ts';
+import { StandbySlots } from './standby-slots.ts';
 
 type Followed = { readonly systemIdentifier: string; readonly timeline: number };
 
@@ -26,6 +25,8 @@ export type FindOptions = {
 export type WatchOptions = {
   readonly keeperName: string;
   readonly followed: Followed;
+  /** All before it is stored. */
+  readonly storedLsn: () => bigint;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly log: Logger;
@@ -35,8 +36,7 @@ export type WatchOptions = {
 /** A standby is promoted within seconds; then the caller tells what is wrong, and comes again. */
 const promotionWaitMs = 30_000;
 const pollMs = 500;
-const watchMs = 10_000;
-const slotWaitMs = 2_000;
+const watchMs = 5_000;
 
 /** @throws engine-unreachable when there is none, engine-refused when nobody can tell which */
 export async function findLogHost(
@@ -66,18 +66,19 @@ export async function findLogHost(
 }
 
 /**
- * Until the signal fires. Standbys keep nothing for us: the slot of a primary that came back as one
- * goes. @throws engine-unreachable when another is the primary by now
+ * Until the signal fires. Standbys keep what is not stored, in case that they are promoted.
+ * @throws engine-unreachable when another is the primary by now
  */
 export async function watchLogHosts(
   all: Connection,
   name: string,
   options: WatchOptions,
 ): Promise<never> {
-  const { keeperName, followed, clock, signal, onWarning } = options;
+  const { followed, clock, signal, onWarning } = options;
+  const slots = new StandbySlots(options);
   for (;;) {
     if (all.standbys.length > 0) {
-      const looks = await lookAtAll(all, { slotName: keeperName, signal });
+      const looks = await lookAtAll(all, { signal });
       const host = tryPlan(looks, followed);
       if (host) onWarning(host.warning);
       if (host && host.name !== name) {
@@ -85,7 +86,10 @@ export async function watchLogHosts(
           hint: 'the log goes on from there',
         });
       }
-      await dropLeftSlots(looks, name, options);
+      await slots.keep(
+        looks.filter((look) => look.name !== name),
+        options.storedLsn(),
+      );
     }
     await clock.sleep(watchMs, signal);
   }
@@ -98,25 +102,6 @@ function tryPlan(looks: readonly HostLook[], followed: Followed): LogHost | null
   } catch (error) {
     if (error instanceof CairnError) return null;
     throw error;
-  }
-}
-
-async function dropLeftSlots(
-  looks: readonly HostLook[],
-  followedName: string,
-  { keeperName, clock, signal, log }: WatchOptions,
-): Promise<void> {
-  for (const { connection, name, found } of looks) {
-    if (found.kind !== 'standby' || !found.hasSlot || name === followedName) continue;
-    try {
-      await withQueries(connection, { signal }, (query) =>
-        removeSlot(query, { keeperName, clock, signal, waitMs: slotWaitMs }),
-      );
-      log.info({ host: name, keeperName }, 'a standby that kept log for us does so no more');
-    } catch (error) {
-      if (signal.aborted) throw abortError(signal);
-      log.warn({ err: error, host: name, keeperName }, 'a standby still keeps log for us');
-    }
   }
 }
 
