@@ -85,6 +85,16 @@ test('is downloaded as one file for each database, which pg_restore reads', asyn
       ['contents.json', null],
     ],
   );
+  const { instance_id } = await showBackup(service, backupId);
+  const inside = `/v3/{p}/instances/${instance_id}/database/db-table-name?backup_id=${backupId}`;
+  const contents = await service.request<{ databases: object[] }>('GET', inside);
+  assert.deepEqual(
+    contents.body.databases.map((one) => ({ ...one, backup_file_size: 0 })),
+    [
+      { database_name: 'shop', backup_file_name: 'shop.dump', backup_file_size: 0 },
+      { database_name: 'Kunden 1', backup_file_name: 'Kunden_1.dump', backup_file_size: 0 },
+    ],
+  );
   const folder = join(service.folder, 'fetched');
   await mkdir(folder);
   await cli('backup', 'download', backupId, '--to', folder);

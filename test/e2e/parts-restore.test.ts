@@ -5,6 +5,7 @@ import { chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Client } from 'pg';
+import type { PastTablesWire } from '../../src/api/schema/past-contents.ts';
 import type { TestServer } from '../fixtures/postgres-server.ts';
 import { startPostgres } from '../fixtures/postgres-server.ts';
 import type { TestService } from '../fixtures/service.ts';
@@ -15,6 +16,7 @@ const scene = new AsyncDisposableStack();
 let server: TestServer;
 let service: TestService;
 let instanceId: string;
+let backupId: string;
 let restoreTime: number;
 let before1: unknown;
 
@@ -39,7 +41,7 @@ before(async () => {
   await inShop('create trigger no_truncate before truncate on orders execute function refuse()');
   before1 = await sumOf('orders');
   instanceId = await register(service, server.url);
-  await backUp(service, instanceId, 'the-base');
+  backupId = (await backUp(service, instanceId, 'the-base')).id;
   const path = `/v3/{p}/instances/${instanceId}/restore-time`;
   const windows = await service.request<{ restore_time: { end_time: number }[] }>('GET', path);
   restoreTime = windows.body.restore_time.at(-1)?.end_time ?? 0;
@@ -90,6 +92,41 @@ const tables = (old_name: string, new_name: string) => [
   { database: 'shop', schemas: [{ schema: 'public', tables: [{ old_name, new_name }] }] },
 ];
 
+test('what there was at the moment can be listed', async () => {
+  const list = async (what: string, more: object = {}) => {
+    const body = { instance_ids: [instanceId], restore_time: restoreTime, ...more };
+    const path = `/v3/{p}/PostgreSQL/instances/history/${what}`;
+    const answer = await service.request<{ instances: PastTablesWire['instances'] }>(
+      ...(['POST', path, body] as const),
+    );
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    return answer.body.instances[0];
+  };
+  const databases = await list('databases');
+  assert.deepEqual(databases?.databases, [
+    { name: 'postgres', total_tables: 0 },
+    { name: 'shop', total_tables: 2 },
+  ]);
+  assert.equal(databases?.total_tables, 2);
+  const [shop] = (await list('tables', { table_name_like: 'ORD' }))?.databases ?? [];
+  const orders = { name: 'public', total_tables: 1, tables: [{ name: 'orders' }] };
+  assert.deepEqual(shop, { name: 'shop', total_tables: 1, schemas: [orders] });
+  assert.deepEqual((await list('tables', { database_name_like: 'nothing' }))?.databases, []);
+  const wrong = await service.request(
+    ...(['POST', '/v3/{p}/postgresql/instances/history/tables'] as const),
+    { instance_ids: [instanceId], restore_time: 1000 },
+  );
+  assert.equal(wrong.status, 400, 'a moment that cannot be had');
+});
+
+test('the databases inside the backup can be listed', async () => {
+  const path = `/v3/{p}/instances/${instanceId}/database/db-table-name?backup_id=${backupId}`;
+  const { body } = await service.request<{ databases: Record<string, unknown>[] }>('GET', path);
+  const shop = body.databases.find(({ database_name }) => database_name === 'shop');
+  assert.equal(shop?.backup_file_name, 'the-base.tar.zst');
+  assert.ok(Number(shop?.backup_file_size) > 20_000, JSON.stringify(body));
+});
+
 test('a table is as it was, under a new name, and the original goes on', async () => {
   const now = await sumOf('orders');
   const job = await restore('tables', tables('orders', 'orders_before'));
@@ -124,4 +161,27 @@ test('a database is as it was, beside the one that goes on', async () => {
   assert.deepEqual(await sumOf('orders', 'shop_before'), before1);
   assert.notDeepEqual(await sumOf('orders'), before1);
   await assertNothingHidden();
+});
+
+test('the command line does the same', async () => {
+  const moment = ['restore', '--into', instanceId, '--time', String(restoreTime)];
+  const table = await service.cli(...moment, '--table', 'shop.public.orders=orders_typed');
+  assert.equal(table.exitCode, 0, table.stderr);
+  assert.match(table.stdout, /^1 tables with 3000 rows are in /);
+  assert.deepEqual(await sumOf('orders_typed'), before1);
+  const neither = await service.cli(...moment);
+  assert.match(neither.stderr, /needs --database or --table/);
+  const flat = await service.cli(...moment, '--table', 'shop.orders=x');
+  assert.match(flat.stderr, /names no schema/);
+});
+
+test('tables without schemas are MySQL\u2019s', async () => {
+  const answer = await service.request(
+    ...(['POST', `/v3/{p}/instances/${instanceId}/restore/tables`] as const),
+    {
+      restoreTime,
+      restoreTables: [{ database: 'shop', tables: [{ oldName: 'orders', newName: 'x' }] }],
+    },
+  );
+  assert.equal(answer.status, 400, JSON.stringify(answer.body));
 });
