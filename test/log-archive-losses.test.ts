@@ -85,6 +85,37 @@ describe('a volume that is unmounted and comes back', { concurrency: false }, ()
   });
 });
 
+describe('a stream of which something stored is damaged', { concurrency: false }, () => {
+  it('is tried for a while, then given up, and the log is archived anew', async () => {
+    await using scene = await openLogScene();
+    const { server, clock, storage } = scene;
+    await scene.schedule();
+    await giveBase(scene);
+    scene.startWorker('one');
+    server.write('a'.repeat(30));
+    await scene.untilStored(server.text);
+    for (const [name, bytes] of storage.objects) {
+      if (name.includes('segment-0000')) bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    }
+    storage.isAway = true;
+    server.write('b'.repeat(30));
+    const trouble = async () => (await scene.streams())[0]?.progress.trouble?.message ?? '';
+    await clock.advanceUntil(async () => (await trouble()) !== '');
+    storage.isAway = false;
+    await clock.advanceUntil(async () => /segment-0000/.test(await trouble()));
+    await clock.advance(60_000);
+    assert.equal((await scene.streams()).length, 1, 'not at once');
+    const patience = { stepMs: 5_000, spanMaxMs: 1_800_000 };
+    await clock.advanceUntil(async () => (await scene.streams()).length === 2, patience);
+    const [ended] = await scene.streams();
+    assert.ok(ended?.state.status === 'ended');
+    assert.equal(ended.state.cause, 'gap');
+    assert.match(ended.state.reason, /damaged/);
+    await scene.untilStored(server.text);
+    assert.equal((await listBackups(scene, 'auto')).total, 1, 'a full backup is asked for');
+  });
+});
+
 describe('an archiver that was thought dead', { concurrency: false }, () => {
   it('and wakes up later spoils nothing', async () => {
     await using scene = await openLogScene();

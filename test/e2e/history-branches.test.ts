@@ -89,7 +89,7 @@ const at = (of: readonly LedgerCommit[], share: number): LedgerCommit =>
 
 const placeOf = ({ place }: LedgerCommit): RecoveryTarget => ({
   kind: 'log-position',
-  lsn: place?.behind ?? assert.fail(),
+  position: place?.behind ?? assert.fail(),
   ...onwards,
 });
 

@@ -15,9 +15,9 @@ import { mulberry32 } from '../fixtures/mulberry32.ts';
 import type { PostgresVersion } from '../fixtures/postgres-server.ts';
 
 const versions = (process.env['CAIRN_HISTORY_VERSIONS'] ?? '15,18').split(',');
-/** Without an order twenty of the newest version, and fewer of the others: the time is short. */
+/** Without an order ten of the newest version, and fewer of the others: the time is short. */
 const targetsOf = (version: PostgresVersion): number =>
-  Number(process.env['CAIRN_HISTORY_TARGETS'] ?? (version === '18' ? 20 : 8));
+  Number(process.env['CAIRN_HISTORY_TARGETS'] ?? (version === '18' ? 10 : 3));
 const seed = Number(process.env['CAIRN_HISTORY_SEED'] ?? Date.now() % 1_000_000);
 const atOnce = 2;
 const partMs = 4_000;
@@ -79,10 +79,10 @@ function drawTarget({ commits, backups }: History, random: () => number): Recove
   const usual = commits.filter(isAlone);
   const { place } = pick(usual);
   assert.ok(place);
-  if (chance < 0.6) return { kind: 'log-position', lsn: place.before, timeline, isInclusive };
+  if (chance < 0.6) return { kind: 'log-position', position: place.before, timeline, isInclusive };
   if (chance < 0.8) {
-    const lsn = lsnBetween(place.before, place.behind, random());
-    return { kind: 'log-position', lsn, timeline, isInclusive };
+    const position = lsnBetween(place.before, place.behind, random());
+    return { kind: 'log-position', position, timeline, isInclusive };
   }
   const isNamed = chance < 0.9;
   const chosen = pick(isNamed ? commits.filter(({ pointName }) => pointName) : usual);

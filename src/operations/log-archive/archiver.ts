@@ -84,8 +84,9 @@ export class Archiver implements AsyncDisposable {
   get resume(): LogResumePoint | null {
     if (!this.#session) return null;
     const { facts } = this.#session.record;
-    const { storedPosition, lastBytes } = this.collector;
-    return { facts, position: storedPosition ?? facts.startPosition, lastBytes };
+    const { storedPosition, lastBytes, fileStart } = this.collector;
+    const position = storedPosition ?? facts.startPosition;
+    return { facts, position, lastBytes, ...(fileStart ? { fileStart } : {}) };
   }
 
   async save(): Promise<void> {

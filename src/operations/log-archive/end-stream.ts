@@ -1,7 +1,9 @@
-// The two ways in which a stream ends: the server went on without us, or nobody wants it any more.
+// The ways in which a stream ends: the server went on without us, what is stored of it cannot be
+// read any more, or nobody wants it.
 import type { EngineDriver } from '../../engines/engine.ts';
 import type { JobContext } from '../../jobs/job-kind.ts';
 import type { CairnError } from '../../model/errors.ts';
+import type { LogStreamId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
 import type { LogWarning } from '../../model/log-stream.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -28,6 +30,17 @@ export async function endByGap(
   const reason = hint === null ? message : `${message} (${hint})`;
   await session.end({ status: 'ended', cause: 'gap', endedAt: clock.now(), reason });
   context.log.warn({ streamId: session.id, reason }, 'the archived log has a gap from here on');
+}
+
+/** A stream that nobody can take up: what can be read of it stays, and a new one begins. */
+export async function endUnread(
+  streamId: LogStreamId,
+  reason: string,
+  { context, clock }: Pick<Scene, 'context' | 'clock'>,
+): Promise<void> {
+  const endedAt = clock.now();
+  const state = { status: 'ended', cause: 'gap', endedAt, reason } as const;
+  await context.commit((tx) => tx.logStreams.setState(streamId, state, endedAt));
 }
 
 /** First the server forgets what it keeps for us: whoever finds the stream ended asks no more. */

@@ -7,7 +7,7 @@ import type { LogFileMeta, LogMark, LogSink, LogStreamFacts } from '../../engine
 import { assert } from '../../model/assert.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { LogPosition } from '../../model/log-position.ts';
-import { advanceLogPosition } from '../../model/log-position.ts';
+import { advanceLogPosition, compareLogPositions } from '../../model/log-position.ts';
 import type { LogPoint } from '../../model/log-stream.ts';
 import { MiB } from '../../model/units.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -26,13 +26,15 @@ export type CollectorLimits = {
 /** With the second that a mark lags behind and a second for storing it is five seconds. */
 export const usualCollectorLimits: CollectorLimits = {
   pieceBytesMax: 16 * MiB,
-  flushAfterMs: 3_000,
+  flushAfterMs: 1_500,
   wholeBytesMax: 64 * MiB,
   piecesMax: 512,
 };
 
 export type StoredSoFar = {
   readonly position: LogPosition;
+  /** Of the file that it lies in. */
+  readonly fileStart: LogPosition;
   readonly coveredUntil: Date | null;
   /** Of the file that goes on there, the last few bytes; none at the beginning of a file. */
   readonly lastBytes: Uint8Array;
@@ -73,8 +75,11 @@ export class LogCollector implements LogSink {
   /** What was committed by then has been written, by the server's clock. */
   #toldAt: Date | null = null;
   #storedPosition: LogPosition | null;
+  /** The last that the driver has told. */
+  #marked: LogPosition | null;
   #coveredUntil: Date | null;
   #lastBytes: Uint8Array;
+  #fileStart: LogPosition | null;
   #pieceCount = 0;
   #tail: Promise<void> = Promise.resolve();
   #wholes: Promise<void> = Promise.resolve();
@@ -86,8 +91,10 @@ export class LogCollector implements LogSink {
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.#storedPosition = options.resume?.position ?? null;
+    this.#marked = this.#storedPosition;
     this.#coveredUntil = options.resume?.coveredUntil ?? null;
     this.#lastBytes = options.resume?.lastBytes ?? noBytes;
+    this.#fileStart = options.resume?.fileStart ?? null;
   }
 
   get storedPosition(): LogPosition | null {
@@ -104,6 +111,11 @@ export class LogCollector implements LogSink {
   /** What is stored right before the stored position, in the same file. */
   get lastBytes(): Uint8Array {
     return this.#lastBytes;
+  }
+
+  /** Where the file begins that the stored position lies in. */
+  get fileStart(): LogPosition | null {
+    return this.#fileStart;
   }
 
   get failure(): { readonly error: unknown } | null {
@@ -132,8 +144,9 @@ export class LogCollector implements LogSink {
     return this.#waiting > waitingMax ? this.#untilRoom() : undefined;
   }
 
-  mark({ at }: LogMark): void {
+  mark({ position, at }: LogMark): void {
     this.#assertUsable();
+    this.#marked = position;
     this.#toldAt = at ?? this.#toldAt;
     this.#coverIfIdle();
   }
@@ -226,20 +239,28 @@ export class LogCollector implements LogSink {
     const piece: LogPiece = {
       ...{ offsetBytes, lengthBytes, isLast },
       file: { name, kind, startPosition },
-      endPosition: isLog ? advanceLogPosition(startPosition, endBytes) : startPosition,
+      endPosition: isLog ? this.#placeOf(startPosition, endBytes) : startPosition,
       endAt: this.#toldAt ?? this.#coveredUntil ?? new Date(0),
     };
     const told = this.#toldAt;
     this.#enqueue(() => this.#store(piece, gathering.buffer.subarray(0, lengthBytes), told));
   }
 
+  /** As the driver has told it, if it has: which transactions lie before, only it knows. */
+  #placeOf(startPosition: LogPosition, endBytes: number): LogPosition {
+    const position = advanceLogPosition(startPosition, endBytes);
+    const marked = this.#marked;
+    return marked && compareLogPositions(marked, position) === 0 ? marked : position;
+  }
+
   async #store(piece: LogPiece, bytes: Uint8Array, told: Date | null): Promise<void> {
     const { limits, onStored, store } = this.#options;
-    const lastBytes = piece.isLast ? noBytes : new Uint8Array(bytes.subarray(-lastBytesMax));
+    const lastBytes = piece.isLast ? noBytes : this.#endOf(piece, bytes);
     const stored = await store(piece, bytes);
     if (piece.file.kind === 'log') {
       this.#storedPosition = piece.endPosition;
       this.#lastBytes = lastBytes;
+      this.#fileStart = piece.file.startPosition;
       this.#coveredUntil = told ?? this.#coveredUntil;
     }
     onStored(stored);
@@ -248,6 +269,14 @@ export class LogCollector implements LogSink {
     if (isCrowded) this.#pieceCount = 1;
     const whole = piece.isLast || isCrowded ? planWhole(piece, limits) : null;
     if (whole) this.makeWhole([whole]);
+  }
+
+  /** Its last bytes, with those that are stored before a small one. */
+  #endOf({ offsetBytes }: LogPiece, bytes: Uint8Array): Uint8Array {
+    const before = offsetBytes === 0 ? noBytes : this.#lastBytes;
+    return new Uint8Array(
+      Buffer.concat([before, bytes.subarray(-lastBytesMax)]).subarray(-lastBytesMax),
+    );
   }
 
   /** One after another. */
@@ -269,7 +298,13 @@ export class LogCollector implements LogSink {
   /** With nothing on its way, what the server said last is true of the storage. */
   #coverIfIdle(): void {
     const isIdle = this.#gathering === null && this.#waiting === 0 && !this.#failure;
-    if (isIdle && this.#storedPosition) this.#coveredUntil = this.#toldAt ?? this.#coveredUntil;
+    if (!isIdle || !this.#storedPosition) return;
+    this.#coveredUntil = this.#toldAt ?? this.#coveredUntil;
+    const marked = this.#marked;
+    // It may have been cut before the mark came that says what lies before it.
+    if (marked && compareLogPositions(marked, this.#storedPosition) === 0) {
+      this.#storedPosition = marked;
+    }
   }
 
   async #untilRoom(): Promise<void> {

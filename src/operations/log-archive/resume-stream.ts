@@ -11,6 +11,7 @@ import type {
   StoredLogPiece,
 } from '../../repository/repository.ts';
 import type { WorkerParts } from '../worker-parts.ts';
+import { endUnread } from './end-stream.ts';
 import { insertInterval } from './interval-backup.ts';
 import type { StoredSoFar } from './log-collector.ts';
 import { lastBytesMax, planWhole, usualCollectorLimits } from './log-collector.ts';
@@ -52,17 +53,14 @@ export async function resumeStream(
     session.noteTrouble(stream.progress.trouble);
     const ends = survey.pieces.filter(({ isLast }) => isLast);
     const wholes = ends.flatMap((piece) => planWhole(piece, usualCollectorLimits) ?? []);
-    const lastBytes = last && (await readLastBytes(last, stream, repository, signal));
-    const position = last?.endPosition ?? null;
-    const stored = position && lastBytes && { position, coveredUntil, lastBytes };
+    const end = last && (await readEnd(last, stream, repository, signal));
+    const stored = end && { ...end, coveredUntil };
     return { session, stored, wholes };
   } catch (error) {
     if (!isErrorKind(error, 'not-found')) throw error;
     log.error({ err: error, streamId: stream.id, jobId }, 'a stream of log is not in the storage');
-    const endedAt = clock.now();
     const reason = `the storage does not hold it: ${error.message}`;
-    const state = { status: 'ended', cause: 'gap', endedAt, reason } as const;
-    await context.commit((tx) => tx.logStreams.setState(stream.id, state, endedAt));
+    await endUnread(stream.id, reason, { context, clock });
     return null;
   }
 }
@@ -110,16 +108,32 @@ export function planResume(
   return { closed, open, last, coveredUntil };
 }
 
-/** Of a file that is not complete. Very large ones are not read for it. */
+/** As the piece itself tells it, and not its name alone. */
+async function readEnd(
+  piece: StoredLogPiece,
+  stream: LogStream,
+  { log }: WorkerParts['repository'],
+  signal: AbortSignal,
+): Promise<Omit<StoredSoFar, 'coveredUntil'>> {
+  const { file, endPosition, bytes } = await log.readPiece(piece, signal);
+  const lastBytes = await readLastBytes(piece, bytes, stream, log, signal);
+  return { position: endPosition, fileStart: file.startPosition, lastBytes };
+}
+
+/** Of a file that is not complete. Of a very large one as much as its last piece holds. */
 async function readLastBytes(
   { file, isLast, offsetBytes, lengthBytes }: StoredLogPiece,
+  ownBytes: Buffer,
   { instanceId, id }: LogStream,
-  { log }: WorkerParts['repository'],
+  log: WorkerParts['repository']['log'],
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   const none = new Uint8Array();
   const endBytes = offsetBytes + lengthBytes;
-  if (isLast || endBytes > usualCollectorLimits.wholeBytesMax) return none;
+  if (isLast) return none;
+  if (endBytes > usualCollectorLimits.wholeBytesMax) {
+    return new Uint8Array(ownBytes.subarray(-lastBytesMax));
+  }
   const { bytes } = await log.readFile(instanceId, id, file.name, signal);
   return bytes.byteLength < endBytes
     ? none

@@ -8,7 +8,7 @@ import { deadlineSignal } from '../../platform/deadline.ts';
 import { driverFor } from '../parts.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import { Archiver } from './archiver.ts';
-import { endByGap, stopArchiving } from './end-stream.ts';
+import { endByGap, endUnread, stopArchiving } from './end-stream.ts';
 import type { FollowOutcome } from './follow-log.ts';
 import { followLog } from './follow-log.ts';
 import { keeperNameOf } from './keeper-name.ts';
@@ -22,6 +22,8 @@ import { removeStillborn } from './remove-stillborn.ts';
 const turnMs = 24 * 3_600_000;
 const restSliceMs = 5_000;
 const releaseTimeoutMs = 60_000;
+/** A storage that reads wrongly for a moment ends no stream. */
+const damagePatienceMs = 5 * 60_000;
 
 /** What outlives one connection to the server. */
 type Run = {
@@ -102,7 +104,25 @@ async function recover(
   run.failuresInRow++;
   await tellTrouble(run, failure.error);
   if (failure.kind === 'gap' || failure.isBroken) await closeArchiver(run);
+  if (isErrorKind(failure.error, 'repository-damaged')) await giveUpDamaged(run, failure.error);
   await rest(run);
+}
+
+/**
+ * What is damaged for good would stop the archive for good, while the server keeps all its log for
+ * it: after a while of trying a new stream begins, as behind a gap.
+ */
+async function giveUpDamaged(run: Run, error: CairnError): Promise<void> {
+  const { context, instanceId, troubleSince } = run;
+  const { catalog, clock } = run.parts;
+  const sinceMs = troubleSince?.getTime() ?? clock.now().getTime();
+  if (clock.now().getTime() - sinceMs < damagePatienceMs) return;
+  const stream = await catalog.logStreams.findFollowing(instanceId);
+  if (!stream) return;
+  context.log.error({ err: error, streamId: stream.id }, 'a damaged stream of log is given up');
+  await endUnread(stream.id, `what is stored of it is damaged: ${error.message}`, {
+    ...{ context, clock },
+  });
 }
 
 async function follow(
