@@ -23,10 +23,16 @@ export type BenchDatabase = {
   sizeBytes(): Promise<number>;
 };
 
-export async function fillDatabase(server: TestServer, sizeMb: number): Promise<BenchDatabase> {
+/** How many rows of either kind make a database of that size. */
+export function planRows(sizeMb: number) {
   const documentCount = Math.round((sizeMb * 1e6 * documentsShare) / documentBytes);
   const accountsBytes = sizeMb * 1e6 * (1 - documentsShare);
   const scale = Math.max(1, Math.round(accountsBytes / (accountBytes * accountsPerScale)));
+  return { documentCount, scale, accountCount: scale * accountsPerScale };
+}
+
+export async function fillDatabase(server: TestServer, sizeMb: number): Promise<BenchDatabase> {
+  const { documentCount, scale, accountCount } = planRows(sizeMb);
   await run(server, 'pgbench', ['-i', '-q', '-I', 'dtGvp', '-s', String(scale)], null);
   await server.query(
     `create table documents (id bigint primary key, tenant int, created timestamp, title text,
@@ -36,7 +42,6 @@ export async function fillDatabase(server: TestServer, sizeMb: number): Promise<
   await run(server, 'psql', copy, generateDocuments(documentCount));
   await server.query('vacuum (freeze, analyze)');
   await server.query('checkpoint');
-  const accountCount = scale * accountsPerScale;
   const change = async (round: number, documents: string, accounts: string): Promise<void> => {
     await server.query(
       `update documents set meta = jsonb_set(meta, '{views}', '${round}') where ${documents}`,
@@ -86,7 +91,7 @@ async function run(
 }
 
 /** Words by Zipf's law from a vocabulary of 30,000. The same for every run. */
-function* generateDocuments(count: number): Generator<string> {
+export function* generateDocuments(count: number): Generator<string> {
   const random = mulberry32(20240501);
   const pick = (of: readonly string[]): string => of[Math.floor(random() * of.length)] ?? '';
   const parts = syllables.split(' ');

@@ -1,4 +1,6 @@
 // What a measured step works with: repository and driver, put together as a worker has them.
+import type { EngineDriver } from '../src/engines/engine.ts';
+import { createMysqlDriver } from '../src/engines/mysql/driver.ts';
 import { createPostgresqlDriver } from '../src/engines/postgresql/driver.ts';
 import type { InstanceId } from '../src/model/ids.ts';
 import { systemClock } from '../src/platform/clock.ts';
@@ -21,9 +23,16 @@ export async function openBenchRepository(place: RepositoryPlace) {
   });
 }
 
-export function createBenchDriver(binDirs: readonly string[] = []) {
-  const parts = { serverUser: null, clock: systemClock, random: systemRandom };
-  return createPostgresqlDriver({ binDirs, ...parts });
+export type BenchEngine = 'postgresql' | 'mysql';
+
+export function createBenchDriver(
+  engine: BenchEngine,
+  binDirs: readonly string[] = [],
+): EngineDriver {
+  const parts = { binDirs, serverUser: null, clock: systemClock, random: systemRandom };
+  return engine === 'mysql'
+    ? createMysqlDriver({ ...parts, extraConfigFile: null })
+    : createPostgresqlDriver(parts);
 }
 
 /** Of this process, with its threads. */

@@ -87,7 +87,7 @@ async function follow(repository: Repository, step: FollowStep): Promise<void> {
     onLag: () => undefined,
     signal: over.signal,
   };
-  const driver = createBenchDriver();
+  const driver = createBenchDriver('postgresql');
   const sampling = sample(collector, over);
   if ('seconds' in step.until) setTimeout(() => over.abort(), step.until.seconds * 1000);
   await driver.followLog(driver.parseUrl(step.url), options).catch((error: unknown) => {
@@ -109,7 +109,7 @@ async function sample(collector: LogCollector, over: AbortController): Promise<v
 }
 
 async function recover(repository: Repository, step: RecoverStep, begin: (name: string) => void) {
-  const driver = createBenchDriver([step.binDir]);
+  const driver = createBenchDriver('postgresql', [step.binDir]);
   const source = await repository.openReader(instanceId, step.backupId as BackupId, signal);
   const [stream] = await repository.log.listStreams(instanceId, signal);
   const endPosition = parseLogPosition(step.endPosition);
@@ -120,7 +120,7 @@ async function recover(repository: Repository, step: RecoverStep, begin: (name: 
   const target = { kind: 'latest', timeline: null } as const;
   await driver.startRestored({
     ...{ source, homeDir: step.homeDir, port: 0, signal, log },
-    recovery: { target, log: logSource, newestTimeline: 1 },
+    recovery: { target, log: logSource, newestTimeline: 1, skippedTransactions: [] },
     login: { connection: driver.parseUrl(step.url), rolePassword: 'ensure' },
     onProgress: begin,
   });

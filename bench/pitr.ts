@@ -209,7 +209,8 @@ async function measureRecovery(home: string): Promise<void> {
   await pgbackrest.backUp(server);
   await reserve(server, 'cairn_bench');
   const place = newPlace(home);
-  const backup = { kind: 'backup', url: server.url, id: 'bench-1', previous: null } as const;
+  const from = { engine: 'postgresql', url: server.url } as const;
+  const backup = { kind: 'backup', ...from, id: 'bench-1', previous: null } as const;
   runStep({ ...place, step: backup });
   const { endLsn, segmentName, mb } = await writeWal(server, replayMb);
   const { url, binDir } = server;
@@ -225,7 +226,7 @@ async function measureRecovery(home: string): Promise<void> {
   const { result } = await runPitrStep({ ...place, step: { ...recovering, endPosition } });
   const { wallSeconds, cpuSeconds, phases } = result;
   const managed = { homeDir, dataDir: join(homeDir, 'data'), binDir };
-  await createBenchDriver([binDir]).stopManaged(managed, benchSignal);
+  await createBenchDriver('postgresql', [binDir]).stopManaged(managed, benchSignal);
   await rm(homeDir, { recursive: true });
   const told = Object.entries(phases).map(([name, at]) => `${name} from ${at.toFixed(1)} s`);
   const remark = told.join(', ');

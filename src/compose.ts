@@ -20,6 +20,7 @@ import { examineStorage, lockBackups, presignObject } from './compose-storage.ts
 import type { Config, Environment } from './config/config.ts';
 import { credentialsPath, loadConfig } from './config/config.ts';
 import { logAbsentCode } from './engines/engine.ts';
+import { createMysqlDriver } from './engines/mysql/driver.ts';
 import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
 import { createWorker } from './jobs/worker.ts';
@@ -373,6 +374,14 @@ function workerParts({ catalog, engines, repository, secondStorage, config }: Gr
 
 /** The engines that this build knows. */
 function createEngines(config: Config): EngineDrivers {
-  const { postgresqlBinDirs: binDirs, serverUser } = config;
-  return { postgresql: createPostgresqlDriver({ binDirs, serverUser, clock, random }) };
+  const { postgresqlBinDirs, mysql, serverUser } = config;
+  const parts = { serverUser, clock, random };
+  return {
+    postgresql: createPostgresqlDriver({ ...parts, binDirs: postgresqlBinDirs }),
+    mysql: createMysqlDriver({
+      ...parts,
+      binDirs: mysql.binDirs,
+      extraConfigFile: mysql.configFile,
+    }),
+  };
 }

@@ -1,6 +1,7 @@
 // What the collector owes to new log while it makes files whole.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { LogPosition } from '../src/model/log-position.ts';
 import { LogCollector } from '../src/operations/log-archive/log-collector.ts';
 import type { LogPiece } from '../src/repository/repository.ts';
 import { positionAt } from './fixtures/log-scene.ts';
@@ -65,4 +66,39 @@ test('a file in very many pieces is stored as one before it is complete', async 
     [0, 50, false],
     [0, 60, true],
   ]);
+});
+
+test('what is stored of a binary log says which transactions lie before it', async () => {
+  const { collector, stored } = openCollector(async () => undefined);
+  const at = (offsetBytes: number, gtidSet: string | null): LogPosition => ({
+    ...{ engine: 'mysql', file: 'bin.000004', offsetBytes, gtidSet },
+  });
+  const now = new Date(0);
+  collector.beginFile({
+    ...{ name: 'bin.000004', kind: 'log', startPosition: at(0, '0-1-5') },
+    ...{ offsetBytes: 0, sizeBytes: null },
+  });
+  await collector.write(Buffer.alloc(8));
+  collector.mark({ position: at(8, '0-1-6'), at: now });
+  await collector.write(Buffer.alloc(4));
+  collector.mark({ position: at(12, '0-1-7'), at: now });
+  await collector.write(Buffer.alloc(8));
+  await collector.settle();
+  // Both are cut behind a mark: nobody says what has come since.
+  assert.deepEqual(
+    stored.map(({ endPosition }) => endPosition),
+    [at(10, null), at(20, null)],
+  );
+  collector.mark({ position: at(20, '0-1-9'), at: now });
+  assert.deepEqual(collector.covered, { position: at(20, '0-1-9'), at: now });
+  collector.beginFile({
+    ...{ name: 'bin.000004', kind: 'log', startPosition: at(0, '0-1-5') },
+    ...{ offsetBytes: 20, sizeBytes: null },
+  });
+  await collector.write(Buffer.alloc(4));
+  collector.mark({ position: at(24, '0-1-10'), at: now });
+  await collector.settle();
+  assert.deepEqual(stored.at(-1)?.endPosition, at(24, '0-1-10'));
+  assert.deepEqual(collector.fileStart, at(0, '0-1-5'));
+  assert.equal(collector.lastBytes.byteLength, 24);
 });

@@ -17,7 +17,7 @@ export async function cairn(server: TestServer, home: string): Promise<Tool> {
     name: 'Cairn',
     backUp: async () => {
       const id = `bench-${++count}`;
-      const measured = run({ kind: 'backup', url: server.url, id, previous });
+      const measured = run({ kind: 'backup', engine: 'postgresql', url: server.url, id, previous });
       previous = id;
       return measured;
     },

@@ -151,6 +151,12 @@ export const byReason: Readonly<Record<ErrorReason, Entry>> = {
     'The interval of incremental backups is not valid.',
     '增量备份周期不合法。',
   ),
+  'contents-unknown': entry(
+    400,
+    'DBS.201207',
+    'The backup has no list of databases and tables.',
+    '该备份没有数据库和表的列表。',
+  ),
   'database-unknown': entry(
     400,
     'DBS.280128',
@@ -240,6 +246,12 @@ export const byReason: Readonly<Record<ErrorReason, Entry>> = {
     'DBS.201207',
     'Cairn cannot restore over this instance.',
     '不支持恢复到该实例。',
+  ),
+  'recovery-not-offered': entry(
+    400,
+    'DBS.280001',
+    'The log of this engine cannot be replayed that way.',
+    '该引擎不支持此恢复方式。',
   ),
   'restore-time-unreachable': entry(
     400,

@@ -25,12 +25,17 @@ import { registerLogIntervalRoutes } from './routes/log-archive.ts';
 import { registerLogicalRoutes } from './routes/logical.ts';
 import { registerMaintenanceRoutes } from './routes/maintenance.ts';
 import { registerOffsiteInstanceRoute, registerOffsiteRoutes } from './routes/offsite.ts';
+import { registerPastContentsRoutes } from './routes/past-contents.ts';
 import { registerPolicyRoutes } from './routes/policies.ts';
 import { registerProjectRoutes } from './routes/projects.ts';
 import { registerNewerRecoveryRoutes, registerRecoveryRoutes } from './routes/recovery.ts';
 import { registerRegionRoutes } from './routes/regions.ts';
 import { registerRegisteredInstanceRoutes } from './routes/registered-instances.ts';
 import { registerRestoreRoutes } from './routes/restores.ts';
+import {
+  registerOldTableRestoreRoute,
+  registerTableRestoreRoute,
+} from './routes/table-restores.ts';
 import { registerTagRoutes } from './routes/tags.ts';
 import { registerTaskListRoutes } from './routes/task-list.ts';
 import { registerUserRoutes } from './routes/users.ts';
@@ -86,6 +91,8 @@ export function createApiServer(parts: ApiParts): ApiApp {
       registerRestoreRoutes(scope, parts);
       registerRecoveryRoutes(scope, parts);
       registerBatchRestoreRoutes(scope, parts);
+      registerPastContentsRoutes(scope, parts);
+      registerOldTableRestoreRoute(scope, parts);
       registerTaskListRoutes(scope, parts);
       registerTagRoutes(scope, parts);
       registerDatastoreRoutes(scope, parts);
@@ -98,6 +105,7 @@ export function createApiServer(parts: ApiParts): ApiApp {
       requireProject(scope, parts);
       readRequests(scope);
       registerNewerRecoveryRoutes(scope, parts);
+      registerTableRestoreRoute(scope, parts);
     },
     { prefix: '/v3.1/:projectId' },
   );

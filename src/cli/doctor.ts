@@ -13,7 +13,14 @@ import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { LocalActions, Program } from './program.ts';
 
-const versionsLookedFor = ['15', '16', '17', '18'];
+/** What restores were run with. */
+const serversLookedFor = [
+  { engine: 'postgresql', title: 'PostgreSQL 15', version: '15' },
+  { engine: 'postgresql', title: 'PostgreSQL 16', version: '16' },
+  { engine: 'postgresql', title: 'PostgreSQL 17', version: '17' },
+  { engine: 'postgresql', title: 'PostgreSQL 18', version: '18' },
+  { engine: 'mysql', title: 'MariaDB 10.11', version: '10.11.0-MariaDB' },
+] as const;
 
 export function addDoctorCommand(root: Command, program: Program, output: Output): void {
   withCommon(root.command('doctor').description('check this installation')).action(
@@ -66,10 +73,12 @@ async function examine(
     async () => `${(await local.findRepository(config)).location} holds a repository`,
   );
   if (config.offsite) diagnoses.push(await diagnoseOffsite(config, local));
-  const driver = local.engines(config).postgresql;
-  for (const version of driver ? versionsLookedFor : []) {
-    const work = async (): Promise<string> => (await driver?.findServerBinaries(version)) ?? '';
-    diagnoses.push(await diagnose(`PostgreSQL ${version} binaries`, 'warning', work));
+  const engines = local.engines(config);
+  for (const { engine, title, version } of serversLookedFor) {
+    const driver = engines[engine];
+    if (!driver) continue;
+    const work = async (): Promise<string> => await driver.findServerBinaries(version);
+    diagnoses.push(await diagnose(`${title} binaries`, 'warning', work));
   }
   diagnoses.push(
     await diagnose('service', 'warning', async () => {

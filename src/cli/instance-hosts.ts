@@ -9,7 +9,7 @@ export function describeHosts({ hosts }: ShownInstanceWire): readonly [string, s
 function roleOf({ role, timeline, streaming, lag_seconds: lag, problem }: HostStateWire): string {
   switch (role) {
     case 'primary':
-      return `primary, timeline ${timeline}`;
+      return timeline === null ? 'primary' : `primary, timeline ${timeline}`;
     case 'standby': {
       const behind = lag === null ? 'nobody knows how far behind' : `${Math.round(lag)} s behind`;
       return `standby, ${behind}${streaming ? '' : ', receives no log'}`;

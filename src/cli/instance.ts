@@ -71,7 +71,7 @@ function withUrl(command: Command): Command {
   return command
     .requiredOption(
       '--url <URL>',
-      'postgres://user:password@host:5432/database; - reads it from stdin',
+      'postgres://user:password@host:5432/database, or mysql://…; - reads it from stdin',
     )
     .option('--standby <HOST:PORT...>', 'further servers of the same system, with the same users');
 }

@@ -19,7 +19,8 @@ export async function restoreDatabasesInto(
   target: string,
   { program, output }: { readonly program: Program; readonly output: Output },
 ): Promise<void> {
-  if (options.backup === undefined) throw new CairnError('invalid', '--into needs --backup ID');
+  if (options.backup === undefined)
+    throw new CairnError('invalid', '--into needs --backup ID, or --time TIME');
   const service = await openService(options, program);
   const { id, name } = await findInstance(service, target);
   const body = {

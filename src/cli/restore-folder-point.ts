@@ -5,7 +5,7 @@ import { parseInstanceId } from '../model/ids.ts';
 import type { FolderPoint } from '../operations/restore/restore-to-folder.ts';
 import { quoteForShell } from '../platform/shell-text.ts';
 import type { TargetOptions } from './restore-target.ts';
-import { readRestoreTarget } from './restore-target.ts';
+import { readRestoreTarget, readSkipped } from './restore-target.ts';
 
 /** What is restored to a folder, where the service is not asked. @throws invalid */
 export function readFolderPoint(options: TargetOptions, config: Config): FolderPoint {
@@ -25,16 +25,7 @@ export function readFolderPoint(options: TargetOptions, config: Config): FolderP
     kind: 'target',
     instanceId,
     target,
+    skippedTransactions: readSkipped(options),
     fetch: { place: { storageUrl, dataDir }, commandFor },
   };
-}
-
-export function recoveryNote(supportDir: string): string {
-  return `The server recovers when it is started: it fetches archived log with this Cairn, so its
-user must be able to read the storage and the key, or have CAIRN_MASTER_KEY in its environment.
-When it ends with “recovery ended before configured recovery target was reached”, nothing was
-committed behind the target: delete recovery_target_time (or _lsn) at the end of the folder's
-postgresql.auto.conf and start it again. Once it takes queries, it needs no more of
-${supportDir}
-`;
 }

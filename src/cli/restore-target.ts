@@ -1,10 +1,12 @@
 // The recovery targets of the command line. A time says its zone, or is a number of milliseconds:
 // what a time without a zone means would depend on the machine that it is typed on.
 import { CairnError } from '../model/errors.ts';
+import { normalizeGtid } from '../model/gtid-set.ts';
 import type { BackupId } from '../model/ids.ts';
 import { parseBackupId } from '../model/ids.ts';
-import { parseLsn } from '../model/log-position.ts';
+import { parseBinlogPlace, parseLsn } from '../model/log-position.ts';
 import type { RecoveryTarget } from '../model/recovery-target.ts';
+import { skippedTransactionsMax } from '../model/recovery-target.ts';
 
 export type TargetOptions = {
   readonly backup?: string;
@@ -13,13 +15,18 @@ export type TargetOptions = {
   readonly lsn?: string;
   readonly xid?: string;
   readonly name?: string;
+  readonly gtid?: string;
+  readonly position?: string;
   readonly latest?: boolean;
   readonly exclusive?: boolean;
   readonly timeline?: string;
+  readonly skipTransaction?: readonly string[];
 };
 
 const timePattern = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/;
-const targetNames = ['time', 'lsn', 'xid', 'name', 'latest'] as const;
+const targetNames = ['time', 'lsn', 'xid', 'name', 'gtid', 'position', 'latest'] as const;
+/** Those that lie at one place, before or behind which replay can stop. */
+const boundedNames: readonly string[] = ['time', 'lsn', 'xid', 'gtid', 'position'];
 
 /** @throws invalid */
 export function readRestoreTarget(options: TargetOptions): RecoveryTarget {
@@ -30,7 +37,7 @@ export function readRestoreTarget(options: TargetOptions): RecoveryTarget {
   }
   assertFitting(options, name);
   if (name === undefined) {
-    const text = 'say --backup ID, or --instance ID with --time, --lsn, --xid, --name or --latest';
+    const text = `say --backup ID, or --instance ID with ${listOptions(targetNames)}`;
     return { kind: 'end-of-backup', backupId: requireBackup(options, text) };
   }
   if (options.instance === undefined) {
@@ -43,7 +50,15 @@ export function readRestoreTarget(options: TargetOptions): RecoveryTarget {
     case 'time':
       return { kind: 'time', at: readTime(options.time ?? ''), ...bounded };
     case 'lsn':
-      return { kind: 'log-position', lsn: readLsn(options.lsn ?? ''), ...bounded };
+      return { kind: 'log-position', position: readLsn(options.lsn ?? ''), ...bounded };
+    case 'position': {
+      const position = readBinlogPlace(options.position ?? '');
+      return { kind: 'log-position', position, ...bounded };
+    }
+    case 'gtid': {
+      const gtid = readGtid('--gtid', options.gtid ?? '');
+      return { kind: 'gtid', gtid, isInclusive: bounded.isInclusive };
+    }
     case 'xid':
       return {
         kind: 'xid',
@@ -64,21 +79,36 @@ export function readRestoreTarget(options: TargetOptions): RecoveryTarget {
 }
 
 function assertFitting(options: TargetOptions, name: string | undefined): void {
-  const isBounded = name === 'time' || name === 'lsn' || name === 'xid';
-  if (options.exclusive === true && !isBounded) {
-    throw new CairnError('invalid', '--exclusive goes with --time, --lsn or --xid');
+  if (options.exclusive === true && !boundedNames.includes(name ?? '')) {
+    throw new CairnError('invalid', `--exclusive goes with ${listOptions(boundedNames)}`);
   }
-  if (options.timeline !== undefined && name === undefined) {
-    throw new CairnError(
-      'invalid',
-      '--timeline goes with --time, --lsn, --xid, --name or --latest',
-    );
+  if (options.timeline !== undefined && (name === undefined || name === 'gtid')) {
+    const named = targetNames.filter((one) => one !== 'gtid');
+    throw new CairnError('invalid', `--timeline goes with ${listOptions(named)}`);
   }
-  if (options.backup !== undefined && (name === 'time' || name === 'lsn' || name === 'latest')) {
+  if (options.skipTransaction !== undefined && name === undefined) {
+    throw new CairnError('invalid', `--skip-transaction goes with ${listOptions(targetNames)}`);
+  }
+  if (options.backup !== undefined && name !== undefined && name !== 'xid' && name !== 'name') {
     throw new CairnError('invalid', `--backup does not go with --${name}`, {
       hint: 'the newest backup that leads there is taken',
     });
   }
+}
+
+/** `--time, --lsn or --xid` */
+function listOptions(names: readonly string[]): string {
+  const options = names.map((name) => `--${name}`);
+  return `${options.slice(0, -1).join(', ')} or ${options.at(-1)}`;
+}
+
+/** What is left out of the replay, each once. @throws invalid */
+export function readSkipped({ skipTransaction = [] }: TargetOptions): readonly string[] {
+  const gtids = new Set(skipTransaction.map((text) => readGtid('--skip-transaction', text)));
+  if (gtids.size <= skippedTransactionsMax) return [...gtids];
+  throw new CairnError('invalid', `--skip-transaction names ${gtids.size} transactions`, {
+    hint: `at most ${skippedTransactionsMax} of one restore`,
+  });
 }
 
 /** As the API takes it. */
@@ -96,7 +126,15 @@ export function presentTarget(target: RecoveryTarget): object {
         recovery_target: { kind: 'time', ...how },
       };
     case 'log-position':
-      return { recovery_target: { kind: 'lsn', value: target.lsn, ...how } };
+      return {
+        recovery_target: {
+          kind: parseLsn(target.position) ? 'lsn' : 'position',
+          value: target.position,
+          ...how,
+        },
+      };
+    case 'gtid':
+      return { recovery_target: { kind: 'gtid', value: target.gtid, ...how } };
     case 'xid':
     case 'name': {
       const value = target.kind === 'xid' ? target.xid : target.name;
@@ -123,6 +161,21 @@ export function readTime(text: string): Date {
 function readLsn(text: string): string {
   if (parseLsn(text) !== null) return text;
   throw new CairnError('invalid', `--lsn ${text} is no log position`, { hint: 'like 16/B374D848' });
+}
+
+function readBinlogPlace(text: string): string {
+  if (parseBinlogPlace(text)) return text;
+  throw new CairnError('invalid', `--position ${text} is no place in a binary log`, {
+    hint: 'file and offset, like bin.000004:337537',
+  });
+}
+
+function readGtid(option: string, text: string): string {
+  const gtid = normalizeGtid(text);
+  if (gtid !== null) return gtid;
+  throw new CairnError('invalid', `${option} ${text} is no global transaction id`, {
+    hint: 'like 0-11-8179 of MariaDB, or 3e11fa47-71ca-11e1-9e33-c80aa9429562:23 of MySQL',
+  });
 }
 
 function readXid({ xid = '' }: TargetOptions): string {

@@ -4,6 +4,7 @@ import type { BackupListWire } from '../api/schema/backup.ts';
 import { loadConfig } from '../config/config.ts';
 import { CairnError } from '../model/errors.ts';
 import { formatBytes, formatDuration } from '../model/units.ts';
+import { recoveryNote, restoreNote } from './facts-of-restore.ts';
 import { findInstance } from './find-instance.ts';
 import { findStoredInstance } from './find-stored-instance.ts';
 import { followJob } from './follow-job.ts';
@@ -13,13 +14,16 @@ import type { Output } from './output.ts';
 import type { Program } from './program.ts';
 import type { DatabaseOptions } from './restore-databases.ts';
 import { restoreDatabasesInto } from './restore-databases.ts';
-import { readFolderPoint, recoveryNote } from './restore-folder-point.ts';
+import { readFolderPoint } from './restore-folder-point.ts';
+import type { PartsOptions } from './restore-parts.ts';
+import { restorePartsInto } from './restore-parts.ts';
 import type { TargetOptions } from './restore-target.ts';
-import { presentTarget, readRestoreTarget } from './restore-target.ts';
+import { presentTarget, readRestoreTarget, readSkipped } from './restore-target.ts';
 import type { ServiceClient } from './service-client.ts';
 
 type RestoreOptions = CommonOptions &
   DatabaseOptions &
+  PartsOptions &
   TargetOptions & {
     readonly to?: string;
     readonly newInstance?: string;
@@ -30,10 +34,6 @@ type RestoreOptions = CommonOptions &
     readonly tablespace?: readonly string[];
     readonly delta?: boolean;
   };
-
-const quietNote =
-  'The -o options keep a copy from archiving and replicating; leave them out when it takes the\n' +
-  'place of the original. Add -p PORT to them while the original runs on this machine.\n';
 
 export function addRestoreCommand(root: Command, program: Program, output: Output): void {
   const command = root
@@ -49,8 +49,11 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
     .option('--lsn <LSN>', 'up to a position of its log')
     .option('--xid <ID>', 'up to a transaction')
     .option('--name <NAME>', 'up to a restore point')
+    .option('--gtid <GTID>', 'up to a transaction of MySQL or MariaDB, by its global id')
+    .option('--position <FILE:OFFSET>', 'up to a place in its binary log')
     .option('--latest', 'as far as its log is archived')
-    .option('--exclusive', 'stop right before --time, --lsn or --xid, not right after it')
+    .option('--exclusive', 'stop right before what is named, not right after it')
+    .option('--skip-transaction <GTID...>', 'leave these transactions out of what is replayed')
     .option('--timeline <N>', 'the branch of the log (default: the newest that holds the target)')
     .option(
       '--to <DIR>',
@@ -65,30 +68,53 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
     .option('--port <PORT>', 'of the new server (default: any free one)')
     .option('--over <ID-OR-NAME>', 'replace the data of an instance that Cairn started')
     .option('--yes', 'needed for --over: the data that are there go')
-    .option('--into <ID-OR-NAME>', 'restore single databases into an instance, beside what it has')
+    .option(
+      '--into <ID-OR-NAME>',
+      'restore databases or tables into an instance, beside what it has',
+    )
     .option('--database <OLD=NEW...>', 'with --into: which (OLD alone keeps its name)')
+    .option(
+      '--table <DATABASE.SCHEMA.TABLE=NEW...>',
+      'with --into and --time: tables as they were (DATABASE.TABLE=NEW for MySQL)',
+    )
     .option('--with-roles', 'with --into: make the roles that it lacks')
-    .action(async (options: RestoreOptions) => {
-      const { to, newInstance, over, into, port } = options;
-      if (port !== undefined && newInstance === undefined) {
-        throw new CairnError('invalid', '--port goes with --new-instance only');
-      }
-      if ([to, newInstance, over, into].filter((target) => target !== undefined).length !== 1) {
-        const text = 'say --to DIR, --new-instance NAME, --over INSTANCE or --into INSTANCE';
-        throw new CairnError('invalid', text);
-      }
-      if (into !== undefined) return await restoreDatabasesInto(options, into, { program, output });
-      if (options.database !== undefined || options.withRoles) {
-        throw new CairnError('invalid', '--database and --with-roles go with --into only');
-      }
-      readRestoreTarget(options);
-      if (options.delta && to === undefined) {
-        throw new CairnError('invalid', '--delta goes with --to only');
-      }
-      if (to !== undefined) await restoreFolder(options, to, program, output);
-      else if (over !== undefined) await restoreOver(options, over, program, output);
-      else await restoreInstance(options, newInstance ?? '', program, output);
-    });
+    .action((options: RestoreOptions) => runRestore(options, program, output));
+}
+
+/** @throws invalid for options that do not go together */
+async function runRestore(
+  options: RestoreOptions,
+  program: Program,
+  output: Output,
+): Promise<void> {
+  const { to, newInstance, over, into, port } = options;
+  if (port !== undefined && newInstance === undefined) {
+    throw new CairnError('invalid', '--port goes with --new-instance only');
+  }
+  if ([to, newInstance, over, into].filter((target) => target !== undefined).length !== 1) {
+    const text = 'say --to DIR, --new-instance NAME, --over INSTANCE or --into INSTANCE';
+    throw new CairnError('invalid', text);
+  }
+  if (into !== undefined && options.skipTransaction !== undefined) {
+    const text = '--skip-transaction goes with --to, --new-instance or --over';
+    throw new CairnError('invalid', text);
+  }
+  if (into !== undefined) {
+    const restoreInto = options.time === undefined ? restoreDatabasesInto : restorePartsInto;
+    return await restoreInto(options, into, { program, output });
+  }
+  if (options.database !== undefined || options.table !== undefined || options.withRoles) {
+    const text = '--database, --table and --with-roles go with --into only';
+    throw new CairnError('invalid', text);
+  }
+  readRestoreTarget(options);
+  readSkipped(options);
+  if (options.delta && to === undefined) {
+    throw new CairnError('invalid', '--delta goes with --to only');
+  }
+  if (to !== undefined) await restoreFolder(options, to, program, output);
+  else if (over !== undefined) await restoreOver(options, over, program, output);
+  else await restoreInstance(options, newInstance ?? '', program, output);
 }
 
 async function restoreFolder(
@@ -117,6 +143,7 @@ async function restoreFolder(
     });
     progress.stop();
     const { dataDir, tablespaceDirs, startCommands, supportDir, holds } = result;
+    const { recovered, startNote } = result;
     if (options.json) {
       return output.json({ dataDir, tablespaceDirs, startCommands, sizeBytes, supportDir });
     }
@@ -124,8 +151,8 @@ async function restoreFolder(
     output.print(`restored ${formatBytes(sizeBytes)} to ${dataDir} in ${span}\n`);
     const purpose = holds === 'server' ? 'start a server on it with' : 'import the databases with';
     output.print(`${purpose}:\n${startCommands.map((line) => `  ${line}\n`).join('')}`);
-    if (holds === 'server') output.print(quietNote);
-    if (supportDir !== null) output.print(recoveryNote(supportDir));
+    if (recovered) output.print(recoveryNote(recovered, readSkipped(options)));
+    output.print(startNote ?? '');
   } finally {
     progress.stop();
   }
@@ -153,6 +180,7 @@ async function restoreInstance(
   output.complain(
     `${instance.name} runs at ${instance.host}:${instance.port} (user ${instance.user})\n`,
   );
+  output.complain(restoreNote(job));
 }
 
 async function restoreOver(
@@ -184,6 +212,7 @@ async function restoreOver(
     `${instance.name} runs on the data of the backup at ${instance.host}:${instance.port} ` +
       `(user ${instance.user})\n`,
   );
+  output.complain(restoreNote(job));
 }
 
 /** What the API is asked for. */
@@ -193,7 +222,11 @@ async function findPoint(service: ServiceClient, options: RestoreOptions): Promi
     target.kind === 'end-of-backup'
       ? await instanceOf(service, target.backupId)
       : await findStoredInstance(service, options.instance ?? '');
-  return { instance_id: instanceId, ...presentTarget(target) };
+  const skipped = readSkipped(options);
+  return {
+    ...{ instance_id: instanceId, ...presentTarget(target) },
+    ...(skipped.length > 0 ? { skipped_transactions: skipped } : {}),
+  };
 }
 
 async function instanceOf(service: ServiceClient, backupId: string): Promise<string> {

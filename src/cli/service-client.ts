@@ -81,6 +81,11 @@ export class ServiceClient {
     return (await this.#send(method, `/v3/${this.projectId}${path}`, body)) as T;
   }
 
+  /** The same below `/v3.1`, which a few calls have moved to. */
+  async rdsNewer<T>(method: string, path: string, body?: unknown): Promise<T> {
+    return (await this.#send(method, `/v3.1/${this.projectId}${path}`, body)) as T;
+  }
+
   /** `/cairn/v1/{project}` and the path. */
   async cairn<T>(method: string, path: string, body?: unknown): Promise<T> {
     return (await this.#send(method, `/cairn/v1/${this.projectId}${path}`, body)) as T;

@@ -31,6 +31,12 @@ export type Config = {
   readonly serverUser: string | null;
   /** Folders with PostgreSQL binaries, before the usual places. */
   readonly postgresqlBinDirs: readonly string[];
+  readonly mysql: {
+    /** Folders with programs of MySQL and MariaDB, before the usual places. */
+    readonly binDirs: readonly string[];
+    /** An option file that restored servers read first: where this machine has keys, for one. */
+    readonly configFile: string | null;
+  };
   readonly logLevel: LogLevel;
   /** Days that automated backups of a new instance are kept; 0: it makes none by itself. */
   readonly defaultKeepDays: number;
@@ -95,7 +101,11 @@ export function loadConfig(overrides: ConfigOverrides, environment: Environment)
     masterKey: masterKey === null ? null : new Secret(masterKey),
     serversDir: resolve(read('CAIRN_SERVERS_DIR') ?? join(dataDir, 'servers')),
     serverUser: read('CAIRN_SERVER_USER'),
-    postgresqlBinDirs: read('CAIRN_POSTGRESQL_BIN_DIRS')?.split(':').filter(Boolean) ?? [],
+    postgresqlBinDirs: readFolders(environment, 'CAIRN_POSTGRESQL_BIN_DIRS'),
+    mysql: {
+      binDirs: readFolders(environment, 'CAIRN_MYSQL_BIN_DIRS'),
+      configFile: read('CAIRN_MYSQL_CONFIG_FILE'),
+    },
     logLevel: parseLevel(read('CAIRN_LOG_LEVEL') ?? 'info'),
     defaultKeepDays:
       readNumber(environment, 'CAIRN_DEFAULT_KEEP_DAYS', { min: 0, max: 3_660 }) ?? 7,
@@ -159,6 +169,10 @@ function parseLevel(text: string): LogLevel {
   throw new CairnError('invalid', `CAIRN_LOG_LEVEL is ${text}`, {
     hint: `use one of ${logLevels.join(', ')}`,
   });
+}
+
+function readFolders(environment: Environment, name: string): readonly string[] {
+  return environment[name]?.split(':').filter(Boolean) ?? [];
 }
 
 /** On unless it says `off`. */

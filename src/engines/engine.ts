@@ -8,14 +8,23 @@
 //
 // A restore is *pulled through* a `FileSource`: the driver decides where each file belongs and what
 // to do around it, the source (the repository's reader) writes the bytes.
+import type { BackupContents } from '../model/backup-contents.ts';
 import type { Engine } from '../model/engine-kind.ts';
 import type { Connection, HostAddress, ManagedServer } from '../model/instance.ts';
 import type { LogPosition } from '../model/log-position.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { DirectoryMeta, FileMeta, FileSink } from './file-sink.ts';
 import type { FollowLogOptions } from './log-follower.ts';
 import type { LogSource, Recovery, RecoveryReport } from './log-source.ts';
 import type { LogicalDriver } from './logical.ts';
 
+export type {
+  DirectoryMeta,
+  FileMeta,
+  FileSink,
+  GrowingFile,
+  GrowingFileMeta,
+} from './file-sink.ts';
 export type {
   FollowLogOptions,
   LogFileMeta,
@@ -25,7 +34,13 @@ export type {
   LogSink,
   LogStreamFacts,
 } from './log-follower.ts';
-export type { LogSource, Recovery, RecoveryReport } from './log-source.ts';
+export type {
+  LogSource,
+  LogSourceFile,
+  Recovery,
+  RecoveryReport,
+  RecoveryTransaction,
+} from './log-source.ts';
 export type {
   DatabaseCopyOptions,
   DatabaseName,
@@ -46,6 +61,8 @@ export type EngineCapabilities = {
   readonly restoreToFolder: boolean;
   /** The server's log can be followed. */
   readonly logArchive: boolean;
+  /** A connection may name further servers of the same system. */
+  readonly standbys: boolean;
 };
 
 export type FindingSeverity = 'blocking' | 'warning' | 'fine';
@@ -64,10 +81,10 @@ export type Finding = {
 /** What one of the servers of an instance is now. */
 export type HostState = HostAddress &
   (
-    | { readonly role: 'primary'; readonly timeline: number }
+    | { readonly role: 'primary'; readonly timeline: number | null }
     | {
         readonly role: 'standby';
-        readonly timeline: number;
+        readonly timeline: number | null;
         readonly isStreaming: boolean;
         /** Null: nobody knows. */
         readonly lagMs: number | null;
@@ -89,42 +106,6 @@ export type ServerInspection = {
  * are.
  */
 export type EngineNotes = Readonly<Record<string, unknown>>;
-
-export type FileMeta = {
-  /** Relative, `/` between parts, no `.` or `..`; unique within the backup. */
-  readonly path: string;
-  /** POSIX permission bits. */
-  readonly mode: number;
-  readonly modifiedAt: Date;
-  readonly sizeBytes: number;
-  /** The engine's page size for this file, 512 to 65536. */
-  readonly pageSizeBytes: number;
-};
-
-export type DirectoryMeta = {
-  readonly path: string;
-  readonly mode: number;
-};
-
-/** Receives a base backup. Calls come one after another; files do not interleave. */
-export interface FileSink {
-  directory(meta: DirectoryMeta): void;
-  beginFile(meta: FileMeta): void;
-  /** The bytes may be a view that is overwritten after the call: the sink copies what it keeps. */
-  write(bytes: Uint8Array): undefined | Promise<void>;
-  /**
-   * Instead of `beginFile`, where `keep` will be called: the pages of the previous backup are not
-   * compared but taken on trust.
-   */
-  beginIncrement(meta: FileMeta): void;
-  /**
-   * Instead of `write`: the next bytes are those that the previous backup has at the same place of
-   * the file, zero where it has none. Whole pages, or up to the end of the file.
-   */
-  keep(sizeBytes: number): undefined | Promise<void>;
-  /** @throws bug when the bytes written and kept do not sum to `sizeBytes` */
-  endFile(): void;
-}
 
 /** The backup that the sink can keep pages of; the server is asked for what has changed since. */
 export type PreviousBackup = {
@@ -157,6 +138,8 @@ export type BaseBackupResult = {
   /** The file that holds the last of the log; it is read back before the backup is called good. */
   readonly lastLogFile: string;
   readonly notes: EngineNotes;
+  /** What it holds; left out where nobody could look, and for backups of chosen databases. */
+  readonly contents?: BackupContents | null;
 };
 
 export type SourceFile = FileMeta;
@@ -224,7 +207,10 @@ export type FolderRestoreOptions = {
    * folder.
    */
   readonly tablespaceDirs: Readonly<Record<string, string>>;
-  /** What the server does when it is started by hand; null: it comes up as the backup ends. */
+  /**
+   * Done at once, or by the server when it is started by hand; null: it comes up as the backup
+   * ends.
+   */
   readonly recovery: FolderRecovery | null;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
@@ -247,7 +233,7 @@ export const logAbsentCode = 44;
 export type LogFetch = {
   /** As `restoreFolder` has answered it. */
   readonly plan: EngineNotes;
-  readonly log: Pick<LogSource, 'readFile'>;
+  readonly log: Pick<LogSource, 'readFile' | 'streamFile'>;
   readonly name: string;
   /** Relative to the folder that the server works in, or absolute. */
   readonly targetPath: string;
@@ -257,19 +243,25 @@ export type LogFetch = {
 };
 
 export type FolderRestoreResult = {
-  /** What the fetch command hands back to `fetchLog`, as JSON; null without a recovery. */
+  /** What the fetch command hands back to `fetchLog`, as JSON; null: nothing is left to recover. */
   readonly logPlan: EngineNotes | null;
+  /** What was replayed already; null: nothing, or the server does so when it is started. */
+  readonly recovered: RecoveryReport | null;
   readonly dataDir: string;
   /** Every folder that was written besides the data folder. */
   readonly tablespaceDirs: readonly string[];
   /** What to type to start a server on the folder by hand. */
   readonly startCommands: readonly string[];
+  /** What people must know who do; lines of text, or null. */
+  readonly startNote: string | null;
 };
 
 export type ServerPrepareOptions = {
   readonly source: FileSource;
   /** A new or empty folder that will belong to the server: data, sockets and log lie inside. */
   readonly homeDir: string;
+  /** A server of ours, running or not, whose files may be shared where they are the same. */
+  readonly seed?: ManagedServer;
   /** Null: as the backup ends, and on the branch of the log that it was taken on. */
   readonly recovery: Recovery | null;
   readonly onProgress: (phase: string, doneBytes: number, totalBytes: number) => void;

@@ -68,6 +68,8 @@ export type LogResumePoint = {
    * an older state, and has written on, has others there.
    */
   readonly lastBytes?: Uint8Array;
+  /** Where the file begins that the position lies in, as the driver has told it. */
+  readonly fileStart?: LogPosition;
 };
 
 export type FollowLogOptions = {

@@ -15,3 +15,29 @@ export const engineTitles = {
   postgresql: 'PostgreSQL',
   sqlserver: 'SQLServer',
 } as const satisfies Record<Engine, string>;
+
+export const defaultPorts = {
+  mysql: 3306,
+  postgresql: 5432,
+  sqlserver: 1433,
+} as const satisfies Record<Engine, number>;
+
+/** What a connection goes to that names no database; empty where it needs none. */
+export const defaultDatabases = {
+  mysql: '',
+  postgresql: 'postgres',
+  sqlserver: 'master',
+} as const satisfies Record<Engine, string>;
+
+const engineNames: Readonly<Record<string, Engine>> = {
+  mysql: 'mysql',
+  mariadb: 'mysql',
+  postgresql: 'postgresql',
+  sqlserver: 'sqlserver',
+};
+
+/** By its name in any case of letters; null when it is none. MariaDB is a flavor of MySQL. */
+export function findEngine(name: string): Engine | null {
+  const folded = name.toLowerCase();
+  return Object.hasOwn(engineNames, folded) ? (engineNames[folded] ?? null) : null;
+}

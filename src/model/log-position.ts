@@ -5,8 +5,10 @@ export type LogPosition =
   | { readonly engine: 'postgresql'; readonly timeline: number; readonly lsn: bigint }
   | {
       readonly engine: 'mysql';
+      /** The binary log's base name, `bin.000004`; empty for a server that writes none. */
       readonly file: string;
       readonly offsetBytes: number;
+      /** All that lies before it, as `gtid-set.ts` writes it; null: not known. */
       readonly gtidSet: string | null;
     }
   | { readonly engine: 'sqlserver'; readonly lsn: string };
@@ -17,10 +19,15 @@ export function formatLogPosition(position: LogPosition): string {
     case 'postgresql':
       return `postgresql:${position.timeline}:${formatLsn(position.lsn)}`;
     case 'mysql':
-      return `mysql:${position.file}:${position.offsetBytes}:${position.gtidSet ?? ''}`;
+      return `mysql:${describePlace(position)}${gtidSuffix(position.gtidSet)}`;
     case 'sqlserver':
       return `sqlserver:${position.lsn}`;
   }
+}
+
+/** An empty set is another thing than an unknown one. */
+function gtidSuffix(gtidSet: string | null): string {
+  return gtidSet === null ? '' : `:${gtidSet}`;
 }
 
 /** The inverse of `formatLogPosition`; null when the text is none. */
@@ -34,9 +41,9 @@ export function parseLogPosition(text: string): LogPosition | null {
       : null;
   }
   if (engine === 'mysql') {
-    const offsetBytes = Number(second);
-    if (first === '' || !Number.isSafeInteger(offsetBytes)) return null;
-    return { engine, file: first, offsetBytes, gtidSet: rest.join(':') || null };
+    const offsetBytes = parseOffset(second);
+    if (offsetBytes === null) return null;
+    return { engine, file: first, offsetBytes, gtidSet: rest.length > 0 ? rest.join(':') : null };
   }
   if (engine === 'sqlserver' && first !== '') return { engine, lsn: first };
   return null;
@@ -59,13 +66,18 @@ export function compareLogPositions(a: LogPosition, b: LogPosition): number {
   throw new CairnError('bug', `a position of ${a.engine} has no order with one of ${b.engine}`);
 }
 
-/** So many bytes further on the same branch. @throws bug for a log that is not made of bytes */
+/**
+ * So many bytes further on the same branch: which transactions of MySQL's lie before it, is not
+ * known any more. @throws bug for a log that is not made of bytes
+ */
 export function advanceLogPosition(position: LogPosition, bytes: number): LogPosition {
   switch (position.engine) {
     case 'postgresql':
       return { ...position, lsn: position.lsn + BigInt(bytes) };
-    case 'mysql':
-      return { ...position, offsetBytes: position.offsetBytes + bytes };
+    case 'mysql': {
+      const gtidSet = bytes === 0 ? position.gtidSet : null;
+      return { ...position, offsetBytes: position.offsetBytes + bytes, gtidSet };
+    }
     case 'sqlserver':
       throw new CairnError('bug', 'a log position of sqlserver does not count bytes');
   }
@@ -73,11 +85,27 @@ export function advanceLogPosition(position: LogPosition, bytes: number): LogPos
 
 /**
  * Whether log is known to be missing between what ends at one position and what begins at the
- * other. A new timeline repeats the segment in which it branched off, so it begins before.
+ * other. A new timeline repeats the segment in which it branched off, so it begins before. Binary
+ * logs are numbered one after another: whether the first of two is complete, others must know.
  */
 export function isLogMissing(end: LogPosition, start: LogPosition): boolean {
-  return end.engine === 'postgresql' && start.engine === 'postgresql' && start.lsn > end.lsn;
+  if (end.engine === 'postgresql' && start.engine === 'postgresql') return start.lsn > end.lsn;
+  if (end.engine !== 'mysql' || start.engine !== 'mysql') return false;
+  if (start.file === end.file) return start.offsetBytes > end.offsetBytes;
+  if (compareLogPositions(start, end) < 0) return false;
+  return start.offsetBytes > binlogHeaderBytes || !followsFile(start.file, end.file);
 }
+
+/** The first event of a binary log lies behind its four magic bytes. */
+const binlogHeaderBytes = 4;
+
+function followsFile(file: string, before: string): boolean {
+  const [, base, number] = binlogPattern.exec(file) ?? [];
+  const [, baseBefore, numberBefore] = binlogPattern.exec(before) ?? [];
+  return base === baseBefore && Number(number) === Number(numberBefore) + 1;
+}
+
+const binlogPattern = /^(.+)\.(\d{6,10})$/;
 
 function compareValues<T extends bigint | string>(a: T, b: T): number {
   return a < b ? -1 : a > b ? 1 : 0;
@@ -92,4 +120,45 @@ export function formatLsn(lsn: bigint): string {
 export function parseLsn(text: string): bigint | null {
   const match = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/.exec(text);
   return match ? (BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`) : null;
+}
+
+/** In the engine's own words, without its branch: `16/B374D848`, `bin.000004:337537`. */
+export function describePlace(position: LogPosition): string {
+  switch (position.engine) {
+    case 'postgresql':
+      return formatLsn(position.lsn);
+    case 'mysql':
+      return `${position.file}:${position.offsetBytes}`;
+    case 'sqlserver':
+      return position.lsn;
+  }
+}
+
+/** What such words mean on the branch of another position; null when its engine has none such. */
+export function parsePlace(text: string, branch: LogPosition): LogPosition | null {
+  switch (branch.engine) {
+    case 'postgresql': {
+      const lsn = parseLsn(text);
+      return lsn === null ? null : { ...branch, lsn };
+    }
+    case 'mysql':
+      return parseBinlogPlace(text);
+    case 'sqlserver':
+      return { ...branch, lsn: text };
+  }
+}
+
+/** `bin.000004:337537` */
+export function parseBinlogPlace(
+  text: string,
+): Extract<LogPosition, { readonly engine: 'mysql' }> | null {
+  const [, file = '', offset = ''] = binlogPlacePattern.exec(text) ?? [];
+  const offsetBytes = parseOffset(offset);
+  return offsetBytes === null ? null : { engine: 'mysql', file, offsetBytes, gtidSet: null };
+}
+
+const binlogPlacePattern = /^([A-Za-z0-9._-]{1,200}):(\d{1,15})$/;
+
+function parseOffset(text: string): number | null {
+  return /^\d{1,15}$/.test(text) ? Number(text) : null;
 }

@@ -1,3 +1,4 @@
+import type { Engine } from './engine-kind.ts';
 import type { BackupId } from './ids.ts';
 
 /** The branch of the log that is meant; null: the newest that holds the target. */
@@ -9,8 +10,13 @@ type Bounded = { readonly isInclusive: boolean };
 export type RecoveryTarget =
   | { readonly kind: 'end-of-backup'; readonly backupId: BackupId }
   | ({ readonly kind: 'time'; readonly at: Date } & OnTimeline & Bounded)
-  /** As PostgreSQL prints one, `16/B374D848`: what counts is where a record begins. */
-  | ({ readonly kind: 'log-position'; readonly lsn: string } & OnTimeline & Bounded)
+  /**
+   * In the engine's own words: PostgreSQL's `16/B374D848`, MySQL's `bin.000004:337537`. What counts
+   * is where a record begins.
+   */
+  | ({ readonly kind: 'log-position'; readonly position: string } & OnTimeline & Bounded)
+  /** A transaction of MySQL, by its global id. */
+  | ({ readonly kind: 'gtid'; readonly gtid: string } & Bounded)
   /** A restore point. Nobody knows where it lies: the backup says where the search begins. */
   | ({ readonly kind: 'name'; readonly name: string; readonly backupId: BackupId } & OnTimeline)
   /** A transaction; with the backup as with a name. */
@@ -22,3 +28,37 @@ export type RecoveryTarget =
 export function targetTime(at: Date): Extract<RecoveryTarget, { readonly kind: 'time' }> {
   return { kind: 'time', at, timeline: null, isInclusive: true };
 }
+
+export type RecoveryOffer = {
+  /** What the log can be searched for; an end of a backup is always possible. */
+  readonly kinds: readonly RecoveryTarget['kind'][];
+  /** Its log has numbered branches. */
+  readonly hasTimelines: boolean;
+  /** Single transactions can be left out of what is replayed. */
+  readonly canSkip: boolean;
+  readonly positionExample: string;
+};
+
+export const recoveryOffers = {
+  postgresql: {
+    kinds: ['time', 'log-position', 'name', 'xid', 'latest'],
+    hasTimelines: true,
+    canSkip: false,
+    positionExample: '16/B374D848',
+  },
+  mysql: {
+    kinds: ['time', 'log-position', 'gtid', 'latest'],
+    hasTimelines: false,
+    canSkip: true,
+    positionExample: 'bin.000004:337537',
+  },
+  sqlserver: {
+    kinds: ['time', 'log-position', 'name', 'latest'],
+    hasTimelines: false,
+    canSkip: false,
+    positionExample: '00000020:000001d0:0001',
+  },
+} as const satisfies Record<Engine, RecoveryOffer>;
+
+/** Of one restore. */
+export const skippedTransactionsMax = 100;

@@ -14,6 +14,10 @@ export type StreamingOptions = Omit<CommandOptions, 'timeoutMs'> & {
   readonly input?: AsyncIterable<Uint8Array>;
   /** Gets every piece of the output in order, one at a time. */
   readonly take: (bytes: Uint8Array) => undefined | Promise<void>;
+  /** Whenever the program complains. */
+  readonly onComplaint?: () => void;
+  /** What asks the program to end; SIGTERM, unless it is one that ignores that. */
+  readonly endSignal?: 'SIGTERM' | 'SIGINT';
 };
 
 export type StreamedResult = {
@@ -39,20 +43,27 @@ export async function runStreaming(
 ): Promise<StreamedResult> {
   const { signal, input, take } = options;
   signal.throwIfAborted();
-  const child = spawn(program, args, { ...spawnBase(options), stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(program, args, {
+    ...spawnBase(options),
+    stdio: ['pipe', 'pipe', 'pipe'],
+    // A group of its own: what it starts in its turn ends with it, and a key pressed in a terminal
+    // reaches us only, who know what comes first.
+    detached: true,
+  });
   const ended = endOf(program, child);
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-stderrCharactersMax);
+    options.onComplaint?.();
   });
-  const stop = (): void => end(child);
+  const stop = (): void => end(child, options.endSignal ?? 'SIGTERM');
   signal.addEventListener('abort', stop, { once: true });
   try {
     const [exitCode] = await Promise.all([ended, drain(child, take), feed(child, input)]);
     signal.throwIfAborted();
     return { exitCode, stderr };
   } catch (error) {
-    end(child);
+    stop();
     await ended.catch(() => undefined);
     signal.throwIfAborted();
     throw error;
@@ -88,12 +99,22 @@ async function feed(child: ChildProcess, input: StreamingOptions['input']): Prom
   }
 }
 
-function end(child: ChildProcess): void {
+function end(child: ChildProcess, endSignal: NodeJS.Signals): void {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.stdout?.destroy();
-  child.kill('SIGTERM');
-  const kill = setTimeout(() => child.kill('SIGKILL'), killDelayMs);
+  sendToGroup(child, endSignal);
+  const kill = setTimeout(() => sendToGroup(child, 'SIGKILL'), killDelayMs);
   void once(child, 'close')
     .finally(() => clearTimeout(kill))
     .catch(() => undefined);
+}
+
+function sendToGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  // Without a number it was never started.
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }

@@ -1,5 +1,6 @@
 // Database servers refuse to run as root. When Cairn runs as root, the servers that it starts run
-// as an unprivileged user: the configured one, else `postgres` where it exists, else `nobody`.
+// as an unprivileged user: the configured one, else the engine's own where it exists, else
+// `nobody`.
 import { CairnError } from '../model/errors.ts';
 import type { Identity } from './child-process.ts';
 import { runCommand } from './child-process.ts';
@@ -8,9 +9,12 @@ import { runCommand } from './child-process.ts';
  * Null when we are not root: servers then run as we do.
  * @throws invalid when the configured user does not exist
  */
-export async function findServerIdentity(configuredUser: string | null): Promise<Identity | null> {
+export async function findServerIdentity(
+  configuredUser: string | null,
+  engineUser = 'postgres',
+): Promise<Identity | null> {
   if (process.getuid?.() !== 0) return null;
-  for (const name of configuredUser ? [configuredUser] : ['postgres', 'nobody']) {
+  for (const name of configuredUser ? [configuredUser] : [engineUser, 'nobody']) {
     const identity = await findUser(name);
     if (identity) return identity;
   }

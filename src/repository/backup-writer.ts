@@ -1,10 +1,10 @@
 // Stores one backup. Files are pushed in (`FileSink`), cut into batches of pages, compared in
 // threads with the previous backup of the instance, and what is fresh goes into packs. Batches are
-// settled in stream order, so that frames fill in stream order and one file map is built at a time.
-// `commit` writes the manifest last.
+// settled in stream order, so that frames fill in stream order and one part of a map is built at a
+// time for each open file. `commit` writes the manifest last.
 //
 //   write → Batcher → [prior digests] → thread: compare → settle → pending frame
-//   settle → PartDraft → MapWriter             pending frame → thread: seal → PackWriter
+//   settle → PartDraft → PartWriter            pending frame → thread: seal → PackWriter
 import { randomBytes } from 'node:crypto';
 import { assert } from '../model/assert.ts';
 import { CairnError } from '../model/errors.ts';
@@ -12,44 +12,38 @@ import type { BackupId, InstanceId } from '../model/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Storage } from '../storage/storage.ts';
 import { forgetAttempt, removeLeftovers, tidyCommitted } from './attempt-leftovers.ts';
-import type { Batch, FileSegment } from './batch.ts';
+import type { Batch, FileCursor } from './batch.ts';
 import { Batcher } from './batch.ts';
+import { BatchSettler } from './batch-settler.ts';
+import { narrowTable } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
-import type { ComparedBatch, KnownParts } from './compare-batch.ts';
 import { compareBatch } from './compare-batch.ts';
-import { LiveBytes } from './copy-forward.ts';
-import type { PageLocation } from './file-map.ts';
+import { FileTable } from './file-table.ts';
 import { BufferShelf, FlowGate } from './flow-gate.ts';
 import type { ObjectSizes } from './format.ts';
-import {
-  backupFolder,
-  checkpointsFolder,
-  digestBytes,
-  frameRawBytesMax,
-  partPagesMax,
-} from './format.ts';
+import { backupFolder, checkpointsFolder, frameRawBytesMax } from './format.ts';
 import { FrameFiller } from './frame-filler.ts';
+import { GrowingFiles } from './growing-files.ts';
 import { KeptPages } from './kept-pages.ts';
 import type { DataKey } from './keys.ts';
-import type { FileEntry, TableEntry } from './manifest.ts';
+import type { CommitParts } from './manifest-commit.ts';
 import { commitManifest, createSizes } from './manifest-commit.ts';
 import type { MapStore } from './map-store.ts';
 import { MapWriter } from './map-writer.ts';
 import { ObjectLists } from './object-lists.ts';
 import { PackWriter } from './pack.ts';
-import { countPages, pageFates } from './pages.ts';
-import type { PriorMapPart } from './part-draft.ts';
-import { PartDraft } from './part-draft.ts';
+import type { OpenFile } from './part-writer.ts';
+import { openFile, PartWriter } from './part-writer.ts';
 import type { PriorFiles } from './prior-files.ts';
-import { findPriorPart } from './prior-files.ts';
-import type { ComparedFile } from './prior-parts.ts';
 import { PriorParts } from './prior-parts.ts';
 import type {
   BackupFacts,
   CommittedBackup,
+  GrowingFile,
   RepositoryReader,
   RepositoryWriter,
   StoredFile,
+  StoredGrowingFile,
 } from './repository.ts';
 import type { ThreadPool } from './thread-pool.ts';
 
@@ -79,18 +73,6 @@ export type WriterParts = {
   readonly log: Logger;
 };
 
-type OpenFile = ComparedFile & { readonly entry: FileEntry; draft: PartDraft | null };
-
-type Segment = FileSegment<OpenFile>;
-
-type Settling = {
-  readonly compared: ComparedBatch;
-  /** The number of the segment's first page in the comparison. */
-  readonly firstPage: number;
-  /** The frame that the batch becomes as it stands; null when pages are collected. */
-  readonly frame: Omit<PageLocation, 'offsetBytes'> | null;
-};
-
 const batchesInFlightPerThread = 3;
 
 export class BackupWriter implements RepositoryWriter {
@@ -102,17 +84,17 @@ export class BackupWriter implements RepositoryWriter {
   readonly #packs: PackWriter;
   readonly #frames: FrameFiller;
   readonly #maps: MapWriter;
-  readonly #table: TableEntry[] = [];
+  readonly #table = new FileTable((entry) => this.#checkpoints.forget(entry));
   readonly #priorParts: PriorParts<OpenFile>;
   readonly #kept: KeptPages;
   readonly #checkpoints: CheckpointWriter;
-  readonly #live = new LiveBytes();
   readonly #lists = new ObjectLists();
+  readonly #partWriter: PartWriter;
+  readonly #settler: BatchSettler;
+  readonly #growing: GrowingFiles;
   #tail: Promise<void> = Promise.resolve();
-  #open: OpenFile | null = null;
+  #open: FileCursor<OpenFile> | null = null;
   #hasIncrements = false;
-  #logicalBytes = 0;
-  #newBytes = 0;
   #done = false;
   /** The manifest was sent: even when the answer is lost, it may be there, or come later. */
   #mayBeCommitted = false;
@@ -145,6 +127,23 @@ export class BackupWriter implements RepositoryWriter {
       namePrefix: `${checkpointsFolder(parts.instanceId, parts.backupId)}${attempt}-`,
       intervalBytes: parts.objectSizes.checkpointBytes,
     });
+    this.#partWriter = new PartWriter({
+      maps: this.#maps,
+      lists: this.#lists,
+      checkpoints: this.#checkpoints,
+    });
+    this.#settler = new BatchSettler({
+      frames: this.#frames,
+      packs: this.#packs,
+      shelf: this.#shelf,
+      partWriter: this.#partWriter,
+    });
+    this.#growing = new GrowingFiles({
+      batcher: this.#batcher,
+      table: this.#table,
+      priors: parts.priors,
+      append: (cursor, bytes) => this.#append(cursor, bytes),
+    });
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
@@ -152,7 +151,7 @@ export class BackupWriter implements RepositoryWriter {
   readonly #onAbort = (): void => this.#gate.fail(this.#parts.signal.reason as Error);
 
   directory(meta: { readonly path: string; readonly mode: number }): void {
-    this.#table.push({ type: 'directory', path: meta.path, mode: meta.mode });
+    this.#table.add({ type: 'directory', path: meta.path, mode: meta.mode });
   }
 
   get previous(): RepositoryReader | null {
@@ -164,7 +163,7 @@ export class BackupWriter implements RepositoryWriter {
   }
 
   beginFile(meta: StoredFile): void {
-    const priors = this.#parts.priors.find(meta.path, meta.pageSizeBytes);
+    const priors = this.#parts.priors.find([meta.path], meta.pageSizeBytes);
     this.#begin(meta, { priors, isTrusting: false });
   }
 
@@ -177,41 +176,57 @@ export class BackupWriter implements RepositoryWriter {
 
   #begin(meta: StoredFile, compared: Pick<OpenFile, 'priors' | 'isTrusting'>): void {
     assert(this.#open === null && !this.#done, 'a file begins at the wrong moment');
-    const { path, mode, sizeBytes, pageSizeBytes } = meta;
-    const modified = meta.modifiedAt.getTime();
-    const rest = { size: sizeBytes, mode, modified, page: pageSizeBytes, parts: [] };
-    const entry: FileEntry = { type: 'file', path, ...rest };
-    this.#open = { entry, ...compared, priorPart: null, draft: null };
-    this.#logicalBytes += sizeBytes;
-    this.#table.push(entry);
-    this.#batcher.beginFile(this.#open, pageSizeBytes, sizeBytes);
+    const file = openFile(meta, compared);
+    this.#table.add(file.entry);
+    this.#open = this.#batcher.beginFile(file, meta.pageSizeBytes, meta.sizeBytes);
   }
 
   write(bytes: Uint8Array): undefined | Promise<void> {
+    assert(this.#open, 'bytes belong to no file');
+    return this.#append(this.#open, bytes);
+  }
+
+  #append(cursor: FileCursor<OpenFile>, bytes: Uint8Array): undefined | Promise<void> {
     this.#parts.signal.throwIfAborted();
-    this.#batcher.write(bytes);
+    this.#batcher.write(cursor, bytes);
     return this.#gate.room();
   }
 
   keep(sizeBytes: number): undefined | Promise<void> {
     this.#parts.signal.throwIfAborted();
-    assert(this.#open?.isTrusting, 'pages are kept outside an increment');
-    const startBytes = this.#batcher.doneBytes;
+    const cursor = this.#open;
+    assert(cursor?.file.isTrusting, 'pages are kept outside an increment');
+    const startBytes = cursor.doneBytes;
     const span = { startBytes, endBytes: startBytes + sizeBytes };
-    const reading = this.#kept.keep(this.#open.entry, span, {
-      refer: (bytes) => this.#batcher.keep(bytes),
-      write: (bytes) => this.write(bytes),
+    const reading = this.#kept.keep(cursor.file.entry, span, {
+      refer: (bytes) => this.#batcher.keep(cursor, bytes),
+      write: (bytes) => this.#append(cursor, bytes),
     });
     return reading ?? this.#gate.room();
   }
 
   endFile(): void {
-    this.#batcher.endFile();
+    assert(this.#open, 'no file to end');
+    this.#batcher.endFile(this.#open);
     this.#open = null;
   }
 
+  beginGrowing(meta: StoredGrowingFile): GrowingFile {
+    assert(!this.#done, 'a file begins after the end');
+    return this.#growing.begin(meta);
+  }
+
+  renameFile(path: string, newPath: string): boolean {
+    return this.#table.rename(path, newPath);
+  }
+
+  removeFile(path: string): boolean {
+    return this.#table.remove(path);
+  }
+
   async commit(facts: BackupFacts): Promise<CommittedBackup> {
-    assert(this.#open === null && !this.#done, 'commit at the wrong moment');
+    const isOpen = this.#open !== null || this.#growing.openCount > 0;
+    assert(!isOpen && !this.#done, 'commit at the wrong moment');
     this.#batcher.flush();
     await this.#tail;
     this.#gate.throwIfFailed();
@@ -224,24 +239,35 @@ export class BackupWriter implements RepositoryWriter {
       await facts.beforeCommit();
       this.#mayBeCommitted = true;
     };
+    const named = this.#tableWithNames();
+    const live = this.#partWriter.liveBytes(this.#table.grown);
     const committed = await commitManifest(
       { ...facts, beforeCommit },
       {
         ...this.#parts,
         earlier: () => this.#parts.priors.objects(),
-        table: this.#table,
-        packNames: this.#lists.packNames,
-        mapNames: this.#lists.mapNames,
+        ...named,
         ownPacks: this.#packs.published,
         ownMaps: this.#maps.published,
-        logicalBytes: this.#logicalBytes,
-        newBytes: this.#newBytes,
-        liveOf: (name) => this.#live.of(name),
+        logicalBytes: this.#table.logicalBytes,
+        newBytes: this.#settler.newBytes,
+        liveOf: (name) => live.of(name),
       },
     );
     this.#done = true;
-    await this.#cleanUp(facts.beforeCommit);
+    await this.#cleanUp(new Set([...named.packNames, ...named.mapNames]), facts.beforeCommit);
     return committed;
+  }
+
+  /** Of what only files needed that were taken out, nothing is named. */
+  #tableWithNames(): Pick<CommitParts, 'table' | 'packNames' | 'mapNames'> {
+    const { packNames, mapNames } = this.#lists;
+    const table = this.#table.entries;
+    if (!this.#table.hasDropped) return { table, packNames, mapNames };
+    const files = table.filter((entry) => entry.type === 'file');
+    const narrow = narrowTable({ files, packNames, mapNames });
+    const directories = table.filter((entry) => entry.type === 'directory');
+    return { ...narrow, table: [...directories, ...narrow.files] };
   }
 
   async discard({ assertLease }: { readonly assertLease: () => Promise<void> }): Promise<void> {
@@ -280,10 +306,10 @@ export class BackupWriter implements RepositoryWriter {
   }
 
   /** The manifest is there: what it does not name is of no use any more. A prune gets the rest. */
-  async #cleanUp(assertLease: () => Promise<void>): Promise<void> {
-    const { hasLeftovers } = this.#parts;
-    if (!hasLeftovers && !this.#checkpoints.hasAny) return;
-    const keep = new Set([...this.#lists.packNames, ...this.#lists.mapNames]);
+  async #cleanUp(keep: ReadonlySet<string>, assertLease: () => Promise<void>): Promise<void> {
+    const own = [...this.#packs.published, ...this.#maps.published];
+    const isUnneeded = own.some(({ name }) => !keep.has(name));
+    if (!this.#parts.hasLeftovers && !this.#checkpoints.hasAny && !isUnneeded) return;
     await tidyCommitted({ ...this.#parts, folder: this.#folder, keep, assertLease });
   }
 
@@ -297,52 +323,13 @@ export class BackupWriter implements RepositoryWriter {
       try {
         const { known, result } = await comparing;
         this.#gate.throwIfFailed();
-        this.#settle({ ...batch, buffer: result.buffer }, result, known);
+        this.#settler.settle({ ...batch, buffer: result.buffer }, result, known);
+        if (this.#checkpoints.isDue(this.#settler.newBytes)) this.#beginCheckpoint();
         this.#gate.leave();
       } catch (error) {
         this.#gate.fail(error as Error);
       }
     });
-  }
-
-  #settle(batch: Batch<OpenFile>, compared: ComparedBatch, known: KnownParts<OpenFile>): void {
-    const frame = this.#frames.takeOver(batch, compared.fates);
-    let firstPage = 0;
-    for (const segment of batch.segments) {
-      const { file } = segment;
-      file.draft ??= beginPart(segment, known.get(segment) ?? null);
-      if (segment.kind === 'kept') file.draft.keep(countPages(segment));
-      else {
-        this.#settlePages(batch, { ...segment, draft: file.draft }, { compared, firstPage, frame });
-        firstPage += countPages(segment);
-      }
-      if (segment.last || file.draft.pageCount === partPagesMax) this.#endPart(segment);
-    }
-    if (frame) this.#packs.add(batch.buffer, batch.lengthBytes);
-    else this.#shelf.giveBack(batch.buffer);
-    if (this.#checkpoints.isDue(this.#newBytes)) this.#beginCheckpoint();
-  }
-
-  #settlePages(
-    { buffer }: Batch<OpenFile>,
-    { draft, pageBytes, offsetBytes, lengthBytes }: Segment & { readonly draft: PartDraft },
-    { compared, firstPage, frame }: Settling,
-  ): void {
-    const end = offsetBytes + lengthBytes;
-    let page = firstPage;
-    for (let at = offsetBytes; at < end; at += pageBytes, page++) {
-      const fate = compared.fates[page];
-      if (fate === pageFates.hole) draft.addHole();
-      else if (fate === pageFates.same) draft.addSame();
-      else {
-        const length = Math.min(pageBytes, end - at);
-        const place = frame
-          ? { ...frame, offsetBytes: at }
-          : this.#frames.add(new Uint8Array(buffer, at, length));
-        draft.addFresh(place, compared.digests, page * digestBytes);
-        this.#newBytes += length;
-      }
-    }
   }
 
   /** What was settled by now is published first, which closes pack and map object. */
@@ -356,30 +343,6 @@ export class BackupWriter implements RepositoryWriter {
       return { sizesOf, own: new Set(own.map(({ name }) => name)) };
     });
     const { packNames, mapNames } = this.#lists;
-    this.#checkpoints.begin({ packNames, mapNames, storedBytes: this.#newBytes }, stored);
+    this.#checkpoints.begin({ packNames, mapNames, storedBytes: this.#settler.newBytes }, stored);
   }
-
-  #endPart({ file, firstPage }: Segment): void {
-    const draft = file.draft;
-    assert(draft, 'no part to end');
-    file.draft = null;
-    const index = Math.floor(firstPage / partPagesMax);
-    const prior = findPriorPart(file.priors, index);
-    const { size, page } = file.entry;
-    const { unchanged } = draft;
-    const part = unchanged ?? draft.build();
-    this.#live.add(part, page, size - index * partPagesMax * page);
-    if (unchanged && prior) {
-      file.entry.parts.push(this.#lists.share(prior));
-      return;
-    }
-    file.entry.parts.push(this.#lists.refer(this.#maps.add(part), part.packs));
-    this.#checkpoints.noteStored(file.entry);
-  }
-}
-
-function beginPart({ file, firstPage }: Segment, prior: PriorMapPart | null): PartDraft {
-  const { size, page } = file.entry;
-  const pagesLeft = Math.ceil(size / page) - firstPage;
-  return new PartDraft(prior, page, Math.min(partPagesMax, pagesLeft));
 }

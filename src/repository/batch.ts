@@ -1,18 +1,22 @@
 // Cuts the pushed bytes of files into batches for the page threads: up to 1 MiB of whole pages of
 // one or several files, side by side. The one copy of the hot path happens here: from the socket's
 // buffer into the batch. Pages that are kept from the previous backup take part in the order, and
-// have no bytes.
+// have no bytes. Where another file comes in between, the page that a file is in the middle of
+// leaves the batch and comes again, in front, when the file goes on.
 import { assert } from '../model/assert.ts';
 import type { BufferShelf } from './flow-gate.ts';
 import { frameRawBytesMax, partPagesMax } from './format.ts';
 import type { BatchSegment } from './pages.ts';
 
 export type FileSegment<File> = BatchSegment & {
-  /** The bytes of what is kept are not in the batch: its offset means nothing. */
-  readonly kind: 'written' | 'kept';
+  /**
+   * The bytes of what is kept are not in the batch: its offset means nothing. A head is the first
+   * page of a file that has ended, instead of what was written there.
+   */
+  readonly kind: 'written' | 'kept' | 'head';
   readonly file: File;
   readonly firstPage: number;
-  /** No more pages of this file follow. */
+  /** No more pages of this file follow. Only such a segment may have no page. */
   readonly last: boolean;
 };
 
@@ -20,6 +24,18 @@ export type Batch<File> = {
   readonly buffer: ArrayBuffer;
   readonly lengthBytes: number;
   readonly segments: readonly FileSegment<File>[];
+};
+
+/** Where a file stands on its way into the batches. */
+export type FileCursor<File> = {
+  readonly file: File;
+  readonly pageBytes: number;
+  /** Null as long as nobody knows. */
+  sizeBytes: number | null;
+  /** Written and kept. */
+  doneBytes: number;
+  /** The last of them, when they are no whole page and wait for the others. */
+  waiting: Uint8Array | null;
 };
 
 /** A bound for what kept pages need until they are settled: the maps of some 64 MiB of file. */
@@ -34,10 +50,9 @@ export class Batcher<File> {
   #used = 0;
   #keptPages = 0;
   #segments: Growing<File>[] = [];
-  #file: { readonly file: File; readonly pageBytes: number; readonly sizeBytes: number } | null =
-    null;
-  #fileBytes = 0;
+  /** The last one, as long as bytes are added to it, and whose it is. */
   #segment: Growing<File> | null = null;
+  #cursor: FileCursor<File> | null = null;
   #segmentLimit = 0;
 
   constructor(shelf: BufferShelf, emit: (batch: Batch<File>) => void) {
@@ -46,52 +61,43 @@ export class Batcher<File> {
     this.#bytes = new Uint8Array(shelf.take());
   }
 
-  beginFile(file: File, pageBytes: number, sizeBytes: number): void {
-    assert(this.#file === null, 'a file begins inside another');
-    this.#file = { file, pageBytes, sizeBytes };
-    this.#fileBytes = 0;
+  beginFile(file: File, pageBytes: number, sizeBytes: number | null): FileCursor<File> {
+    return { file, pageBytes, sizeBytes, doneBytes: 0, waiting: null };
   }
 
-  write(bytes: Uint8Array): void {
-    assert(this.#file, 'bytes belong to no file');
-    assert(
-      this.#fileBytes + bytes.byteLength <= this.#file.sizeBytes,
-      'a file has more bytes than announced',
-    );
+  write(cursor: FileCursor<File>, bytes: Uint8Array): void {
+    const { sizeBytes } = cursor;
+    const isAnnounced = sizeBytes === null || cursor.doneBytes + bytes.byteLength <= sizeBytes;
+    assert(isAnnounced, 'a file has more bytes than announced');
+    if (this.#cursor !== cursor) this.#interrupt();
     let done = 0;
     while (done < bytes.byteLength) {
-      const segment = this.#segment ?? this.#beginSegment();
+      const segment = this.#segment ?? this.#beginSegment(cursor);
       const count = Math.min(bytes.byteLength - done, this.#segmentLimit - segment.lengthBytes);
       const whole = done === 0 && count === bytes.byteLength;
       this.#bytes.set(whole ? bytes : bytes.subarray(done, done + count), this.#used);
       this.#used += count;
-      this.#fileBytes += count;
+      cursor.doneBytes += count;
       segment.lengthBytes += count;
       done += count;
       if (segment.lengthBytes === this.#segmentLimit) this.#endSegment();
     }
   }
 
-  /** Of the file that is open, written and kept. */
-  get doneBytes(): number {
-    return this.#fileBytes;
-  }
-
   /** Whole pages, or up to the end of the file. */
-  keep(sizeBytes: number): void {
-    assert(this.#file, 'bytes belong to no file');
-    const { file, pageBytes, sizeBytes: fileBytes } = this.#file;
-    const end = this.#fileBytes + sizeBytes;
-    assert(end <= fileBytes, 'a file has more bytes than announced');
+  keep(cursor: FileCursor<File>, sizeBytes: number): void {
+    const { file, pageBytes, sizeBytes: fileBytes } = cursor;
+    const end = cursor.doneBytes + sizeBytes;
+    assert(fileBytes !== null && end <= fileBytes, 'a file has more bytes than announced');
     const isWhole = (at: number): boolean => at % pageBytes === 0 || at === fileBytes;
-    assert(isWhole(this.#fileBytes) && isWhole(end), 'a page is kept in part');
-    this.#endSegment();
-    while (this.#fileBytes < end) {
-      const firstPage = this.#fileBytes / pageBytes;
+    assert(isWhole(cursor.doneBytes) && isWhole(end), 'a page is kept in part');
+    this.#interrupt();
+    while (cursor.doneBytes < end) {
+      const firstPage = cursor.doneBytes / pageBytes;
       const pagesToBorder = partPagesMax - (firstPage % partPagesMax);
-      const lengthBytes = Math.min(end - this.#fileBytes, pagesToBorder * pageBytes);
-      this.#fileBytes += lengthBytes;
-      const last = this.#fileBytes === fileBytes;
+      const lengthBytes = Math.min(end - cursor.doneBytes, pagesToBorder * pageBytes);
+      cursor.doneBytes += lengthBytes;
+      const last = cursor.doneBytes === fileBytes;
       const rest = { kind: 'kept', offsetBytes: 0, last } as const;
       this.#segments.push({ file, firstPage, lengthBytes, pageBytes, ...rest });
       this.#keptPages += Math.ceil(lengthBytes / pageBytes);
@@ -99,10 +105,27 @@ export class Batcher<File> {
     }
   }
 
-  endFile(): void {
-    assert(this.#file, 'no file to end');
-    assert(this.#fileBytes === this.#file.sizeBytes, 'a file has fewer bytes than announced');
-    this.#file = null;
+  endFile(cursor: FileCursor<File>): void {
+    const { sizeBytes, doneBytes } = cursor;
+    const isWhole = sizeBytes === null || doneBytes === sizeBytes;
+    assert(isWhole, 'a file has fewer bytes than announced');
+    if (sizeBytes !== null) return;
+    cursor.sizeBytes = doneBytes;
+    if (this.#cursor !== cursor) this.#interrupt();
+    if (cursor.waiting) this.#beginSegment(cursor);
+    if (this.#segment) this.#endSegment();
+    else if (doneBytes > 0) this.#segments.push({ ...this.#nextSegment(cursor), last: true });
+  }
+
+  /** Of a file that has ended: its first page, or all of it, is that after all. */
+  rewriteHead(cursor: FileCursor<File>, bytes: Uint8Array): void {
+    this.#interrupt();
+    if (frameRawBytesMax - this.#used < bytes.byteLength) this.flush();
+    const segment = { ...this.#nextSegment(cursor), kind: 'head', firstPage: 0 } as const;
+    this.#segments.push({ ...segment, lengthBytes: bytes.byteLength });
+    this.#bytes.set(bytes, this.#used);
+    this.#used += bytes.byteLength;
+    if (this.#used === frameRawBytesMax) this.flush();
   }
 
   /** Hands out what is left. */
@@ -117,31 +140,58 @@ export class Batcher<File> {
   }
 
   /** A segment ends at the batch's last whole page, at a part's border or with the file. */
-  #beginSegment(): Growing<File> {
-    assert(this.#file, 'bytes belong to no file');
-    const { file, pageBytes, sizeBytes } = this.#file;
-    const leftInFile = sizeBytes - this.#fileBytes;
-    const smallest = Math.min(pageBytes, leftInFile);
-    if (frameRawBytesMax - this.#used < smallest) this.flush();
-    const firstPage = this.#fileBytes / pageBytes;
-    const pagesToBorder = partPagesMax - (firstPage % partPagesMax);
+  #beginSegment(cursor: FileCursor<File>): Growing<File> {
+    const { pageBytes, sizeBytes, waiting } = cursor;
+    const startBytes = cursor.doneBytes - (waiting?.byteLength ?? 0);
+    const leftInFile = sizeBytes === null ? Infinity : sizeBytes - startBytes;
+    if (frameRawBytesMax - this.#used < Math.min(pageBytes, leftInFile)) this.flush();
+    const segment = this.#nextSegment(cursor);
+    const pagesToBorder = partPagesMax - (segment.firstPage % partPagesMax);
     const room = frameRawBytesMax - this.#used;
     const wholePages = Math.floor(room / pageBytes) * pageBytes;
     const fits = leftInFile <= room ? leftInFile : wholePages;
     this.#segmentLimit = Math.min(fits, leftInFile, pagesToBorder * pageBytes);
-    const offsetBytes = this.#used;
-    const segment: Growing<File> = {
-      ...{ kind: 'written', file, firstPage, offsetBytes, lengthBytes: 0, pageBytes, last: false },
-    };
     this.#segments.push(segment);
     this.#segment = segment;
+    this.#cursor = cursor;
+    if (waiting) this.#resume(cursor, segment, waiting);
     return segment;
   }
 
-  #endSegment(): void {
-    if (!this.#segment || !this.#file) return;
-    this.#segment.last = this.#fileBytes === this.#file.sizeBytes;
+  #nextSegment({ file, pageBytes, doneBytes, waiting }: FileCursor<File>): Growing<File> {
+    const firstPage = (doneBytes - (waiting?.byteLength ?? 0)) / pageBytes;
+    const rest = { kind: 'written', lengthBytes: 0, last: false } as const;
+    return { file, pageBytes, firstPage, offsetBytes: this.#used, ...rest };
+  }
+
+  #resume(cursor: FileCursor<File>, segment: Growing<File>, waiting: Uint8Array): void {
+    this.#bytes.set(waiting, this.#used);
+    this.#used += waiting.byteLength;
+    segment.lengthBytes = waiting.byteLength;
+    cursor.waiting = null;
+  }
+
+  /** The segment ends at the last whole page that its file has got so far. */
+  #interrupt(): void {
+    const segment = this.#segment;
+    const cursor = this.#cursor;
+    if (!segment || !cursor) return;
+    const waitingBytes = segment.lengthBytes % cursor.pageBytes;
+    if (waitingBytes > 0) {
+      this.#used -= waitingBytes;
+      segment.lengthBytes -= waitingBytes;
+      cursor.waiting = this.#bytes.slice(this.#used, this.#used + waitingBytes);
+    }
+    if (segment.lengthBytes === 0) this.#segments.pop();
     this.#segment = null;
+    this.#cursor = null;
+  }
+
+  #endSegment(): void {
+    if (!this.#segment || !this.#cursor) return;
+    this.#segment.last = this.#cursor.doneBytes === this.#cursor.sizeBytes;
+    this.#segment = null;
+    this.#cursor = null;
     if (this.#used === frameRawBytesMax) this.flush();
   }
 }

@@ -43,6 +43,11 @@ export class CheckpointWriter {
     this.#changed.add(file);
   }
 
+  /** The backup does not have the file any more. */
+  forget(file: FileEntry): void {
+    this.#changed.delete(file);
+  }
+
   /** `storedBytes`: of pages, since the backup began. */
   isDue(storedBytes: number): boolean {
     const isLate = storedBytes - this.#storedBytes >= this.#parts.intervalBytes;

@@ -21,7 +21,7 @@ export async function compareBatch<File>(
   known: KnownParts<File>,
   pool: ThreadPool,
 ): Promise<ComparedBatch> {
-  const written = segments.filter(({ kind }) => kind === 'written');
+  const written = segments.filter(({ kind }) => kind !== 'kept');
   const pageCount = written.reduce((total, segment) => total + countPages(segment), 0);
   const notes = {
     priors: new Uint8Array(pageCount),

@@ -66,18 +66,36 @@ export class LiveBytes {
 
   /** `leftBytes`: of the file, from the part's first page on. */
   add(part: MapPart, pageBytes: number, leftBytes: number): void {
-    let at = 0;
-    for (const extent of part.extents) {
-      const end = Math.min(at + extent.pageCount * pageBytes, leftBytes);
-      if (extent.kind === 'pages') {
-        const name = part.packs[extent.pack] ?? '';
-        this.#byPack.set(name, (this.#byPack.get(name) ?? 0) + end - at);
-      }
-      at = end;
-    }
+    for (const { name, bytes } of spansOf(part, pageBytes, leftBytes)) this.#count(name, bytes);
+  }
+
+  /** What was added with the same arguments counts no more. */
+  remove(part: MapPart, pageBytes: number, leftBytes: number): void {
+    for (const { name, bytes } of spansOf(part, pageBytes, leftBytes)) this.#count(name, -bytes);
+  }
+
+  addAll(other: LiveBytes): void {
+    for (const [name, bytes] of other.#byPack) this.#count(name, bytes);
   }
 
   of(packName: string): number {
     return this.#byPack.get(packName) ?? 0;
+  }
+
+  #count(packName: string, bytes: number): void {
+    this.#byPack.set(packName, (this.#byPack.get(packName) ?? 0) + bytes);
+  }
+}
+
+function* spansOf(
+  part: MapPart,
+  pageBytes: number,
+  leftBytes: number,
+): Generator<{ readonly name: string; readonly bytes: number }> {
+  let at = 0;
+  for (const extent of part.extents) {
+    const end = Math.min(at + extent.pageCount * pageBytes, leftBytes);
+    if (extent.kind === 'pages') yield { name: part.packs[extent.pack] ?? '', bytes: end - at };
+    at = end;
   }
 }

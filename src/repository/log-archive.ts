@@ -3,11 +3,13 @@ import { CairnError, isErrorKind } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import type { DataKey } from './keys.ts';
 import type { LogDeletion, LogStreamRecord, LogStreamWriter, RepositoryLog } from './log-door.ts';
+import { listLogFiles, readLogFile, streamLogFile } from './log-file.ts';
 import { streamObject } from './log-names.ts';
-import { getStream, listStreams, readLogFile, surveyStream } from './log-reader.ts';
+import { getStream, listStreams, surveyStream } from './log-reader.ts';
 import { encodeStream } from './log-records.ts';
 import { removeLog } from './log-removal.ts';
 import type { LogParts } from './log-store.ts';
+import { readPiece } from './log-store.ts';
 import { createLogWriter } from './log-writer.ts';
 import { encodeFrames, ObjectEncoder } from './sealed-object.ts';
 
@@ -37,6 +39,12 @@ export function createRepositoryLog(parts: LogArchiveParts): RepositoryLog {
       ),
     readFile: (instanceId, streamId, fileName, signal) =>
       readLogFile(parts, { instanceId, streamId, fileName, signal }),
+    streamFile: (instanceId, streamId, fileName, signal) =>
+      streamLogFile(parts, { instanceId, streamId, fileName, signal }),
+    readPiece: ({ objectName: name, storedBytes: sizeBytes }, signal) =>
+      readPiece(parts, { name, sizeBytes }, signal),
+    listFiles: (instanceId, streamId, signal) =>
+      listLogFiles(parts, { instanceId, streamId, signal }),
     removeBefore: (instanceId, streamId, position, options) =>
       removeLog(parts, { instanceId, streamId }, { position, ...parts.guard(options) }),
   };

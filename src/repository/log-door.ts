@@ -48,6 +48,13 @@ export type StoredLogPiece = LogPiece & {
   readonly storedBytes: number;
 };
 
+export type StoredLogFile = {
+  readonly name: string;
+  readonly startPosition: LogPosition;
+  readonly sizeBytes: number;
+  readonly isComplete: boolean;
+};
+
 /** A closed stretch of a stream: an `incremental` backup. */
 export type LogInterval = {
   readonly backupId: BackupId;
@@ -142,6 +149,30 @@ export interface RepositoryLog {
     fileName: string,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Buffer; readonly isComplete: boolean }>;
+  /** The same in pieces, each checked before it is handed out: memory for a few. */
+  streamFile(
+    instanceId: InstanceId,
+    streamId: LogStreamId,
+    fileName: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array>;
+  /**
+   * A piece that a survey has told of, with its bytes, and with what only the piece itself tells:
+   * the GTID sets of its positions. @throws repository-damaged, storage-unavailable
+   */
+  readPiece(
+    piece: Pick<StoredLogPiece, 'objectName' | 'storedBytes'>,
+    signal: AbortSignal,
+  ): Promise<LogPiece & { readonly bytes: Buffer }>;
+  /**
+   * The files of the stream's sequence (none that is `side`) in their order, each as far as it is
+   * stored without a gap. Only names are looked at. @throws storage-unavailable
+   */
+  listFiles(
+    instanceId: InstanceId,
+    streamId: LogStreamId,
+    signal: AbortSignal,
+  ): Promise<readonly StoredLogFile[]>;
   /**
    * Removes the intervals that end at the position or before, then files of log that lie wholly
    * before it and that no remaining interval has bytes of, oldest first. The newest file of log and

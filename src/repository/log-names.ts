@@ -65,7 +65,11 @@ export function logFileFolder(place: LogPlace, fileName: string): string {
       hint: 'letters, digits, points, underscores and hyphens, at most 200',
     });
   }
-  return `${streamFolder(place)}files/${fileName}/`;
+  return `${logFilesFolder(place)}${fileName}/`;
+}
+
+export function logFilesFolder(place: LogPlace): string {
+  return `${streamFolder(place)}files/`;
 }
 
 export function pieceObject(place: LogPlace, piece: Omit<LogPiece, 'endAt'>): string {

@@ -1,46 +1,21 @@
-// Reads log back: the bytes of a file out of its pieces, and what a stream consists of.
-import { CairnError, isErrorKind } from '../model/errors.ts';
+// What streams of log there are, and what each consists of.
+import { CairnError } from '../model/errors.ts';
 import type { InstanceId, LogStreamId } from '../model/ids.ts';
 import { compareLogPositions } from '../model/log-position.ts';
 import { runBounded } from '../platform/bounded.ts';
 import type { ObjectInfo } from '../storage/storage.ts';
-import { damaged } from './format.ts';
-import { findReplaced, groupFiles, planChain } from './log-chain.ts';
+import { findReplaced, groupFiles } from './log-chain.ts';
 import type { LogInterval, LogStreamRecord, LogStreamSurvey, StoredLogPiece } from './log-door.ts';
 import type { LogPlace, PieceObject } from './log-names.ts';
-import {
-  logFileFolder,
-  logFolder,
-  parseLogObject,
-  streamFolder,
-  streamObject,
-} from './log-names.ts';
+import { logFolder, parseLogObject, streamFolder, streamObject } from './log-names.ts';
 import { decodeInterval, decodeStream } from './log-records.ts';
 import type { LogParts, SealedParts } from './log-store.ts';
-import {
-  assertStreamThere,
-  nullIfGone,
-  readDescription,
-  readPiece,
-  readRecord,
-} from './log-store.ts';
+import { nullIfGone, readDescription, readRecord } from './log-store.ts';
 import { statIfPresent } from './object-presence.ts';
 
 const requestsInFlight = 16;
-const piecesInFlight = 4;
 /** A piece is replaced or removed while it is read once in a while, not again and again. */
 const attemptsMax = 5;
-
-export type LogFileBytes = { readonly bytes: Buffer; readonly isComplete: boolean };
-
-/** What `RepositoryLog.readFile` promises. */
-export async function readLogFile(
-  parts: LogParts,
-  of: LogPlace & { readonly fileName: string; readonly signal: AbortSignal },
-): Promise<LogFileBytes> {
-  const folder = logFileFolder(of, of.fileName);
-  return await untilStill(folder, () => readOnce(parts, { ...of, folder }));
-}
 
 /** Again when the answer is null: what was listed was gone when it was to be read. */
 async function untilStill<T>(folder: string, look: () => Promise<T | null>): Promise<T> {
@@ -51,90 +26,6 @@ async function untilStill<T>(folder: string, look: () => Promise<T | null>): Pro
   throw new CairnError('storage-unavailable', `pieces in ${folder} vanish while they are read`, {
     hint: 'somebody removes them: try again when that has ended',
   });
-}
-
-/** Null: a piece is gone that was listed. */
-async function readOnce(
-  parts: LogParts,
-  of: LogPlace & {
-    readonly fileName: string;
-    readonly folder: string;
-    readonly signal: AbortSignal;
-  },
-): Promise<LogFileBytes | null> {
-  const { fileName, signal } = of;
-  const listed = await listPieces(parts, of.folder, signal);
-  if (listed.length === 0) {
-    await assertStreamThere(parts.storage, of, signal);
-    throw new CairnError('not-found', `nothing of log file ${fileName} is stored`);
-  }
-  const bytesOf = new Map<string, Buffer>();
-  const broken: PieceObject[] = [];
-  let damage: unknown = null;
-  for (;;) {
-    const pieces = listed.filter((piece) => !broken.includes(piece));
-    const chain = planChain(pieces);
-    let isGone = false;
-    const missing = chain.links.filter(({ piece }) => !bytesOf.has(piece.name));
-    await runBounded(missing, piecesInFlight, async ({ piece }) => {
-      const { name } = piece;
-      try {
-        const found = await nullIfGone(readPiece(parts, piece, signal), { ...parts, name, signal });
-        if (found) bytesOf.set(name, found.bytes);
-        else isGone = true;
-      } catch (error) {
-        if (!isErrorKind(error, 'repository-damaged')) throw error;
-        damage ??= error;
-        broken.push(piece);
-      }
-    });
-    if (isGone) return null;
-    if (chain.links.some(({ piece }) => broken.includes(piece))) continue;
-    // Other pieces may hold what a damaged one held: then nothing is lost.
-    const isShort = broken.some(({ endBytes, isLast }) => {
-      return endBytes > chain.endBytes || (isLast && !chain.isComplete);
-    });
-    if (isShort) throw damage;
-    return { bytes: joinPieces(chain.links, bytesOf), isComplete: chain.isComplete };
-  }
-}
-
-/** @throws repository-damaged where two pieces differ in what both hold */
-function joinPieces(
-  links: ReturnType<typeof planChain>['links'],
-  bytesOf: ReadonlyMap<string, Buffer>,
-): Buffer {
-  const views: Buffer[] = [];
-  let before: { readonly piece: PieceObject; readonly bytes: Buffer } | null = null;
-  for (const { piece, fromBytes } of links) {
-    const bytes = bytesOf.get(piece.name) ?? Buffer.alloc(0);
-    const overlap = bytes.subarray(0, fromBytes - piece.offsetBytes);
-    // As far as the piece before reaches back.
-    const earlier = before?.bytes.subarray(
-      Math.max(0, piece.offsetBytes - before.piece.offsetBytes),
-    );
-    const shared = Math.min(overlap.byteLength, earlier?.byteLength ?? 0);
-    const same = overlap.subarray(overlap.byteLength - shared);
-    if (earlier && !same.equals(earlier.subarray(earlier.byteLength - shared))) {
-      throw damaged(piece.name, 'it does not go on where the piece before it ends');
-    }
-    views.push(bytes.subarray(overlap.byteLength));
-    before = { piece, bytes };
-  }
-  return Buffer.concat(views);
-}
-
-async function listPieces(
-  { storage }: LogParts,
-  prefix: string,
-  signal: AbortSignal,
-): Promise<readonly PieceObject[]> {
-  const pieces: PieceObject[] = [];
-  for await (const info of storage.list(prefix, signal)) {
-    const object = parseLogObject(info);
-    if (object?.kind === 'piece') pieces.push(object.piece);
-  }
-  return pieces;
 }
 
 /** Oldest first. What `RepositoryLog.listStreams` promises. */

@@ -8,6 +8,7 @@ import { backupFolder, manifestObject } from './format.ts';
 import type { DataKey } from './keys.ts';
 import type { ManifestHeader, TableEntry } from './manifest.ts';
 import { encodeManifestHeader, encodeTable } from './manifest.ts';
+import { encodeContents } from './manifest-contents.ts';
 import type { ObjectReference } from './object-presence.ts';
 import { assertPresent } from './object-presence.ts';
 import type { PublishedObject } from './pack.ts';
@@ -51,6 +52,7 @@ export async function commitManifest(
   }));
   const maps = sizesOf(parts.mapNames);
   const { frames, sha256 } = encodeTable(parts.table);
+  const contents = facts.base.contents ? encodeContents(facts.base.contents) : null;
   const own = [...parts.ownPacks, ...parts.ownMaps];
   // Also what earlier attempts at this backup have stored for it.
   const folder = backupFolder(parts.instanceId, parts.backupId);
@@ -59,10 +61,15 @@ export async function commitManifest(
   const header = composeHeader(facts, parts, {
     ...{ packs: [...packs], maps: [...maps], storedBytes },
     table: { frames: frames.length, sha256 },
+    ...(contents && { contents: contents.facts }),
   });
   const name = manifestObject(parts.instanceId, parts.backupId);
   const encoder = new ObjectEncoder({ kind: 'manifest', name, dataKey });
-  const bytes = encodeFrames(encoder, [encodeManifestHeader(header), ...frames]);
+  const bytes = encodeFrames(encoder, [
+    encodeManifestHeader(header),
+    ...frames,
+    ...(contents?.frames ?? []),
+  ]);
 
   // The key counts too: another process may have minted it a moment ago.
   await storage.flush([...own.map((object) => object.name), dataKey.objectName], signal);
@@ -102,7 +109,9 @@ export function createSizes(
 function composeHeader(
   facts: BackupFacts,
   parts: CommitParts,
-  derived: Pick<ManifestHeader, 'packs' | 'maps' | 'table'> & { readonly storedBytes: number },
+  derived: Pick<ManifestHeader, 'packs' | 'maps' | 'table' | 'contents'> & {
+    readonly storedBytes: number;
+  },
 ): ManifestHeader {
   const { table } = parts;
   const { instance, backup, base } = facts;
@@ -137,6 +146,7 @@ function composeHeader(
       stored_bytes: derived.storedBytes,
     },
     table: derived.table,
+    ...(derived.contents && { contents: derived.contents }),
     packs: derived.packs,
     maps: derived.maps,
   };

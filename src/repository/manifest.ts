@@ -54,6 +54,8 @@ const ManifestHeader = Type.Object({
     stored_bytes: Whole,
   }),
   table: TableFacts,
+  /** The frames behind those of the table: what the backup holds, for people. */
+  contents: Type.Optional(TableFacts),
   /** Every pack and map object that a restore needs, of this backup and of earlier ones. */
   packs: ObjectReferences,
   maps: ObjectReferences,

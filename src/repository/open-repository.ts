@@ -37,6 +37,7 @@ import { notOurs, readOwnership, takeOver } from './ownership.ts';
 import { PriorFiles } from './prior-files.ts';
 import { removeUnneeded, surveyInstance } from './prune.ts';
 import { readBackups } from './read-backups.ts';
+import { readManifestContents } from './read-manifest.ts';
 import type { Repository, RepositoryReader, StoredBackup, WriterOptions } from './repository.ts';
 import { ThreadPool } from './thread-pool.ts';
 
@@ -162,6 +163,8 @@ function createRepository(options: OpenOptions, marker: Marker): Repository {
       await storage.flush([name], signal);
       return (await read(instanceId, backupId, signal)).stored;
     },
+    readContents: (instanceId, backupId, signal) =>
+      readManifestContents(parts, manifestObject(instanceId, backupId), signal),
     locateBackup: (backupId, signal) => locateBackup(storage, backupId, signal),
     deleteBackup: async (instanceId, backupId, rest) => {
       return await deleteBackup({ ...parts, instanceId, backupId, ...guard(rest) });

@@ -88,6 +88,30 @@ export class PartDraft {
   }
 }
 
+/** Where a page lies, and its digest among others. */
+export type PlacedPage = {
+  readonly place: PageLocation;
+  readonly digests: Uint8Array;
+  readonly digestOffset: number;
+};
+
+/** The same part with another first page; null: a hole. */
+export function replaceFirstPage(
+  part: MapPart,
+  pageBytes: number,
+  first: PlacedPage | null,
+): MapPart {
+  const builder = new MapPartBuilder(part.pageCount);
+  for (const old of locatePages(part, pageBytes)) {
+    const page = builder.pageCount;
+    if (page === 0 && first) {
+      builder.addPage(first.place, pageBytes, first.digests, first.digestOffset);
+    } else if (page === 0 || !old) builder.addHole();
+    else builder.addPage(old, pageBytes, part.digests, page * digestBytes);
+  }
+  return builder.build();
+}
+
 /** Fills in what a previous part has at the given pages, for the comparison in a thread. */
 export function notePriors(
   prior: PriorMapPart | null,

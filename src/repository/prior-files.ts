@@ -20,11 +20,13 @@ export class PriorFiles {
   }
 
   /** Those that can be compared page by page: cut into pages of the same size. */
-  find(path: string, pageBytes: number): readonly PriorFile[] {
+  find(paths: readonly string[], pageBytes: number): readonly PriorFile[] {
     const found: PriorFile[] = [];
     for (const [index, table] of this.#tables.entries()) {
-      const entry = this.#byPath[index]?.get(path);
-      if (entry?.page === pageBytes) found.push({ entry, header: table.header });
+      for (const path of paths) {
+        const entry = this.#byPath[index]?.get(path);
+        if (entry?.page === pageBytes) found.push({ entry, header: table.header });
+      }
     }
     return found;
   }

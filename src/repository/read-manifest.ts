@@ -1,8 +1,10 @@
 // Opens manifests for everybody who reads them: the header alone, or with the file table.
+import type { BackupContents } from '../model/backup-contents.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { KeyRing } from './keys.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
 import { decodeManifest, decodeManifestHeader } from './manifest.ts';
+import { decodeContents, splitFrames } from './manifest-contents.ts';
 import { SealedObject } from './sealed-object.ts';
 
 type Parts = {
@@ -40,5 +42,25 @@ export async function readWhole(
   for (let frame = 1; frame < object.frameCount; frame++) {
     frames.push(await object.readFrame(frame, signal));
   }
-  return await decodeManifest(header, frames, name);
+  const { tableFrames } = splitFrames(header, frames, name);
+  return await decodeManifest(header, tableFrames, name);
+}
+
+/** What the backup holds; null when nobody has noted it. @throws not-found, repository-damaged */
+export async function readManifestContents(
+  parts: { readonly storage: Pick<Storage, 'read' | 'stat'>; readonly keys: KeyRing },
+  name: string,
+  signal: AbortSignal,
+): Promise<BackupContents | null> {
+  const { sizeBytes } = await parts.storage.stat(name, signal);
+  const where = { name, sizeBytes, kind: 'manifest' } as const;
+  const object = await SealedObject.open(parts, where, { whole: false, signal });
+  const { table, contents } = decodeManifestHeader(await object.readFrame(0, signal), name);
+  if (!contents) return null;
+  const frames: Buffer[] = [];
+  const end = 1 + table.frames + contents.frames;
+  for (let frame = 1 + table.frames; frame < Math.min(end, object.frameCount); frame++) {
+    frames.push(await object.readFrame(frame, signal));
+  }
+  return decodeContents(contents, frames, name);
 }

@@ -3,6 +3,7 @@
 // is the commit point; only `deleteBackup` and `removeUnneeded` remove anything, under an exclusive
 // lease of the instance that the caller holds.
 import type { BackupTotals, BackupType } from '../model/backup.ts';
+import type { BackupContents } from '../model/backup-contents.ts';
 import type { Engine } from '../model/engine-kind.ts';
 import type { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId, ProjectId } from '../model/ids.ts';
@@ -64,6 +65,8 @@ export type BackupFacts = {
     readonly lastLogFile: string;
     /** Kept as they are. */
     readonly notes: Readonly<Record<string, unknown>>;
+    /** For people; read back with `readContents` only. */
+    readonly contents?: BackupContents | null;
   };
   /**
    * Runs right before the manifest is created: the place to check a lease. Throwing prevents the
@@ -81,9 +84,30 @@ export type StoredFile = {
   readonly sizeBytes: number;
   readonly pageSizeBytes: number;
 };
+/** A file whose size nobody knows before its end. */
+export type StoredGrowingFile = Omit<StoredFile, 'sizeBytes'> & {
+  /** Where the previous backup has such a file, if not at `path`: its pages are compared too. */
+  readonly comparedWith?: string;
+};
 export type StoredDirectory = { readonly path: string; readonly mode: number };
 
-/** Takes one backup; calls come in order, files do not interleave. Dispose it in any case. */
+/** One that has begun and not ended. */
+export interface GrowingFile {
+  /** As `write` of the writer: appends. */
+  write(bytes: Uint8Array): undefined | Promise<void>;
+  /** Bytes that were written are others after all. @throws bug behind the first page */
+  rewriteHead(offsetBytes: number, bytes: Uint8Array): void;
+  /** Its size is what was written. */
+  end(): void;
+  /** Instead of `end`: as if it had never begun; its path is free again. */
+  abandon(): void;
+}
+
+/**
+ * Takes one backup; calls come in order. Files of known size do not interleave; growing ones do,
+ * with each other and with the others. A path is that of one file or directory. Dispose it in any
+ * case.
+ */
 export interface RepositoryWriter extends AsyncDisposable {
   /**
    * The backup whose pages `keep` keeps; null when there is none, or none that can be used: then
@@ -113,6 +137,16 @@ export interface RepositoryWriter extends AsyncDisposable {
    */
   keep(sizeBytes: number): undefined | Promise<void>;
   endFile(): void;
+  /** At most 16 are open at once. Pages are compared as those of `beginFile`. */
+  beginGrowing(meta: StoredGrowingFile): GrowingFile;
+  /**
+   * Of a growing file that has ended; one that has the new path already is replaced. False when
+   * there is none of that path, and nothing happens. @throws bug when what either path names is not
+   * such a file
+   */
+  renameFile(path: string, newPath: string): boolean;
+  /** Of the same; false when there is none of that path. @throws bug as `renameFile` */
+  removeFile(path: string): boolean;
   /**
    * Makes everything durable and writes the manifest. Once it has answered, the backup exists.
    * @throws conflict when the backup exists already; storage errors; repository-damaged
@@ -214,6 +248,15 @@ export interface Repository extends AsyncDisposable {
     backupId: BackupId,
     signal: AbortSignal,
   ): Promise<StoredBackup | null>;
+  /**
+   * Which databases and tables a backup holds; null when nobody has noted it. @throws not-found,
+   * repository-damaged
+   */
+  readContents(
+    instanceId: InstanceId,
+    backupId: BackupId,
+    signal: AbortSignal,
+  ): Promise<BackupContents | null>;
   /** Which instance a backup belongs to, from the storage alone. @throws not-found */
   locateBackup(backupId: BackupId, signal: AbortSignal): Promise<InstanceId>;
   /**

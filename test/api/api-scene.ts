@@ -90,7 +90,7 @@ export async function openApiScene(
     defaultPolicy: { kind: 'off' },
     secondStorage: null,
     downloads: {
-      repository: options.repository ?? { openReader: neverHere },
+      repository: { openReader: neverHere, readContents: neverHere, ...options.repository },
       linkKey: Buffer.alloc(32, 7),
       linkLifetimeMs: 15 * 60_000,
     },
@@ -256,7 +256,10 @@ export const blocking: Finding = {
 /** Inspects as told; nothing that an API process must not do is there to be called. */
 export class FakeDriver implements EngineDriver {
   readonly engine = 'postgresql';
-  readonly capabilities = { partialByDatabase: true, restoreToFolder: true, logArchive: true };
+  readonly capabilities = {
+    ...{ partialByDatabase: true, restoreToFolder: true, logArchive: true },
+    standbys: true,
+  };
   readonly seen: Connection[] = [];
   answer: Partial<ServerInspection> | CairnError = {};
   archiveTop: readonly ArchiveEntry[] = [];

@@ -55,6 +55,7 @@ describe('a client token', () => {
     const request: RestoreRequest = {
       ...{ projectId: backup.projectId, sourceInstanceId: backup.instanceId, name: 'twins' },
       point: { kind: 'end-of-backup', backupId: backup.id },
+      skippedTransactions: [],
       ...{ port: 0, engine: null, version: null, strategy: null, tags: [] },
     };
     const options = { clientToken: 'token-twin', effect: 'restore' } as const;

@@ -5,11 +5,11 @@ import { chown, mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import type { BaseBackupResult, StartedServer } from '../../src/engines/engine.ts';
-import { isAlive } from '../../src/engines/postgresql/postmaster-file.ts';
 import type { Connection } from '../../src/model/instance.ts';
 import { runCommand } from '../../src/platform/child-process.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
+import { isAlive } from '../../src/platform/server-process.ts';
 import { findServerIdentity } from '../../src/platform/server-user.ts';
 import type { EngineScene } from '../fixtures/engine-scene.ts';
 import {

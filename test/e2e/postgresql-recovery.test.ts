@@ -80,7 +80,7 @@ for (const version of ['15', '18'] as const) {
       try {
         const started = await scene.driver.startRestored({
           ...{ source: sink.toSource(backup), homeDir, port: 0 },
-          recovery: { target, log, newestTimeline },
+          recovery: { target, log, newestTimeline, skippedTransactions: [] },
           login: { connection: scene.driver.parseUrl(server.url), rolePassword: 'ensure' },
           onProgress: () => undefined,
           ...{ signal: neverAborted, log: silentLogger },
@@ -118,13 +118,18 @@ for (const version of ['15', '18'] as const) {
       assert.ok(end.engine === 'postgresql' && report.position.lsn <= end.lsn);
     });
     test('to a place in the log, without what begins there', async () => {
-      const { lsn } = commitOf(33);
-      const target = { kind: 'log-position', lsn, timeline: null, isInclusive: false } as const;
+      const { lsn: position } = commitOf(33);
+      const target = {
+        kind: 'log-position',
+        position,
+        timeline: null,
+        isInclusive: false,
+      } as const;
       assert.equal((await recover(target)).last, 33);
     });
     test('to the very end of the log, behind which no record begins', async () => {
       assert.ok(end.engine === 'postgresql');
-      const target = { kind: 'log-position', lsn: formatLsn(end.lsn), ...anywhere } as const;
+      const target = { kind: 'log-position', position: formatLsn(end.lsn), ...anywhere } as const;
       assert.equal((await recover(target)).last, 70);
     });
     test('to a transaction, with it and without it', async () => {
@@ -194,7 +199,7 @@ for (const version of ['15', '18'] as const) {
       try {
         const work = scene.driver.prepareRestored({
           ...{ source: sink.toSource(backup), homeDir, signal: neverAborted, log: silentLogger },
-          recovery: { target, log, newestTimeline: 1 },
+          recovery: { target, log, newestTimeline: 1, skippedTransactions: [] },
           onProgress: () => undefined,
         });
         await assert.rejects(work, (error) => error instanceof CairnError && error.kind === kind);

@@ -10,6 +10,7 @@ import { KeyRing } from '../../src/repository/keys.ts';
 import { logFolder } from '../../src/repository/log-names.ts';
 import type { Repository, RepositoryWriter } from '../../src/repository/repository.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
+import { pushInterleaved } from '../fixtures/growing-files.ts';
 import { pushIncrement } from '../fixtures/increments.ts';
 import {
   extractAll,
@@ -309,7 +310,7 @@ function newInstance(_: unknown, number: number): Instance {
   return { id, ...rest, dying: new Set(), pending: null };
 }
 
-/** Part of the files as increments. False when it was given up before the end. */
+/** Some of the files as increments, some growing. False when it was given up before the end. */
 async function pushFolder(
   writer: RepositoryWriter,
   folders: { readonly now: ModelFolder; readonly previous: ModelFolder | null },
@@ -317,14 +318,20 @@ async function pushFolder(
   seeded: Seeded,
 ): Promise<boolean> {
   writer.directory({ path: 'base', mode: 0o700 });
+  const growing: ModelFolder = new Map();
   let count = 0;
-  for (const [path, { bytes, pageBytes }] of folders.now) {
+  for (const [path, file] of folders.now) {
     if (count++ === filesMax) return false;
+    const { bytes, pageBytes } = file;
     const rest = { mode: 0o600, modifiedAt: new Date(0) };
     const meta = { path, sizeBytes: bytes.byteLength, pageSizeBytes: pageBytes, ...rest };
     if (folders.previous && seeded.isOneIn(2)) {
       const previous = folders.previous.get(path)?.bytes ?? null;
       await pushIncrement(writer, meta, { bytes, previous }, seeded);
+      continue;
+    }
+    if (seeded.isOneIn(3)) {
+      growing.set(path, file);
       continue;
     }
     writer.beginFile(meta);
@@ -335,5 +342,6 @@ async function pushFolder(
     }
     writer.endFile();
   }
+  await pushInterleaved(writer, growing, { seeded, manner: 'wild' });
   return filesMax === null;
 }

@@ -1,6 +1,6 @@
 import type { Tag } from '../../catalog/catalog.ts';
 import type { BackupPolicy } from '../../model/backup-policy.ts';
-import { engineTitles } from '../../model/engine-kind.ts';
+import { defaultPorts, engineTitles } from '../../model/engine-kind.ts';
 import type { Instance } from '../../model/instance.ts';
 import { majorVersion } from '../../model/server-version.ts';
 import type { HostState } from '../../operations/instances/look-at-hosts.ts';
@@ -21,8 +21,6 @@ const statusWords: Readonly<Record<Instance['state']['status'], InstanceWire['st
 export function instanceStatusOf({ state }: Pick<Instance, 'state'>): InstanceWire['status'] {
   return statusWords[state.status];
 }
-
-const defaultPorts = { mysql: 3306, postgresql: 5432, sqlserver: 1433 } as const;
 
 // A registered server has no flavour, disk or network that we know. Terraform providers read these
 // fields without looking, so each has the smallest value that they accept.

@@ -20,6 +20,7 @@ import type {
   LockReportWire,
   OffsiteReportWire,
   PruneReportWire,
+  RestoreReportWire,
 } from '../schema/maintenance.ts';
 
 const hourMs = 3_600_000;
@@ -53,11 +54,8 @@ export function presentResult({ kind, result }: Job): JobResultWire | null {
     case jobKinds.extendLocks:
       return presentLocks(result as StoredLockReport);
     case jobKinds.restore:
-    case jobKinds.restoreInPlace: {
-      const { backupId, streamId, lastCommitAt, ...report } = result as RestoreReport;
-      const ids = { backup_id: backupId, log_stream_id: streamId };
-      return { kind: 'restore', ...ids, ...report, last_commit_time: lastCommitAt };
-    }
+    case jobKinds.restoreInPlace:
+      return presentRestored(result as RestoreReport);
     case jobKinds.restoreDatabases:
       return presentDatabases(result as DatabaseRestoreReport);
     case jobKinds.restoreParts: {
@@ -74,6 +72,21 @@ export function presentResult({ kind, result }: Job): JobResultWire | null {
 function presentBackupReport(report: BackupReport): BackupReportWire {
   const { kind, source, reasons, keptBytes, readBytes } = report;
   return { kind, source, reasons: [...reasons], kept_bytes: keptBytes, read_bytes: readBytes };
+}
+
+function presentRestored(report: RestoreReport): RestoreReportWire {
+  const { backupId, streamId, lastCommitAt, target, position, timeline } = report;
+  // A report of an earlier version has neither of these.
+  const { transaction = null, skippedTransactions = [] } = report as Partial<RestoreReport>;
+  return {
+    ...{ kind: 'restore', backup_id: backupId, log_stream_id: streamId },
+    ...{ target, position, timeline, last_commit_time: lastCommitAt },
+    transaction: transaction && {
+      ...{ id: transaction.id, statement: transaction.statement },
+      replayed: transaction.isReplayed,
+    },
+    skipped_transactions: [...skippedTransactions],
+  };
 }
 
 function presentDatabases(report: DatabaseRestoreReport): JobResultWire {

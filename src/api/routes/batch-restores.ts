@@ -20,7 +20,8 @@ import { requireInstanceId } from './path-ids.ts';
 
 const tags = ['instances'];
 const params = Type.Object({ projectId: Type.String() });
-const tablesMax = 2000;
+/** Of one restore. */
+export const tablesMax = 2000;
 
 /** `/v3/{project}/instances/batch/restore/…` */
 export function registerBatchRestoreRoutes(app: ApiApp, parts: ApiParts): void {

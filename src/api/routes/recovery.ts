@@ -19,7 +19,7 @@ import {
 } from '../schema/recovery.ts';
 import { parseWireTime } from '../wire-time.ts';
 import { requireBackupId, requireInstanceId } from './path-ids.ts';
-import { readPoint } from './restore-points.ts';
+import { readPoint, readSkipped } from './restore-points.ts';
 
 const tags = ['instances'];
 const InstancePathSchema = Type.Object({ projectId: Type.String(), instanceId: Type.String() });
@@ -118,6 +118,7 @@ function readRequest(
     projectId,
     sourceInstanceId: requireInstanceId(source.instance_id),
     point: readPoint(source),
+    skippedTransactions: readSkipped(source),
     targetInstanceId: requireInstanceId(target.instance_id),
   };
 }

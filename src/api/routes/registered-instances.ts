@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { defaultDatabases, defaultPorts } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { HostAddress } from '../../model/instance.ts';
 import { Secret } from '../../model/secret.ts';
@@ -34,8 +35,6 @@ import {
 import { requireInstanceId } from './path-ids.ts';
 
 const tags = ['cairn'];
-const defaultPorts = { postgresql: 5432, mysql: 3306, sqlserver: 1433 } as const;
-const defaultDatabases = { postgresql: 'postgres', mysql: '', sqlserver: 'master' } as const;
 const PathSchema = Type.Object({ projectId: Type.String() });
 const InstancePathSchema = Type.Object({ projectId: Type.String(), instanceId: Type.String() });
 

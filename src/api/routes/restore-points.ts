@@ -1,5 +1,6 @@
 import { CairnError } from '../../model/errors.ts';
-import { parseLsn } from '../../model/log-position.ts';
+import { normalizeGtid } from '../../model/gtid-set.ts';
+import { parseBinlogPlace, parseLsn } from '../../model/log-position.ts';
 import type { RecoveryTarget } from '../../model/recovery-target.ts';
 import { targetTime } from '../../model/recovery-target.ts';
 import type { RecoveryTargetWire, RestorePointWire } from '../schema/restore-point.ts';
@@ -30,12 +31,20 @@ function readTarget(
       return { kind, at: requireTime(point.timeMs), ...bounded };
     case 'lsn':
       if (parseLsn(value) === null) throw malformed('a log position, like 16/B374D848', value);
-      return { kind: 'log-position', lsn: value, ...bounded };
+      return { kind: 'log-position', position: value, ...bounded };
+    case 'position':
+      if (!parseBinlogPlace(value)) throw malformed('a place, like bin.000004:337537', value);
+      return { kind: 'log-position', position: value, ...bounded };
+    case 'gtid': {
+      const { isInclusive } = bounded;
+      if (timeline !== null) throw new CairnError('invalid', 'timeline does not go with gtid');
+      return { kind, gtid: requireGtid(value, 'recovery_target.value'), isInclusive };
+    }
     case 'xid':
       if (!/^[0-9]{1,20}$/.test(value)) throw malformed('a transaction id, a number', value);
       return { kind, xid: value, backupId: requireBackupId(requireId(point.backupId)), ...bounded };
     case 'name':
-      if (value === '') throw malformed('the name of a restore point', value);
+      if (!isPointName(value)) throw malformed('the name of a restore point', value);
       return { kind, name: value, backupId: requireBackupId(requireId(point.backupId)), timeline };
     case 'latest':
       return { kind, timeline };
@@ -52,8 +61,24 @@ function requireId(backupId: string | null): string {
   return backupId;
 }
 
-function malformed(what: string, value: string): CairnError {
-  return new CairnError('invalid', `recovery_target.value must be ${what}, not “${value}”`);
+/** PostgreSQL takes names of at most 63 characters. */
+function isPointName(text: string): boolean {
+  return text.length >= 1 && text.length <= 63;
+}
+
+/** Each once. @throws invalid */
+export function readSkipped({ skipped_transactions: ids }: RestorePointWire): readonly string[] {
+  return [...new Set((ids ?? []).map((id) => requireGtid(id, 'skipped_transactions')))];
+}
+
+function requireGtid(text: string, field: string): string {
+  const gtid = normalizeGtid(text);
+  if (gtid !== null) return gtid;
+  throw malformed('a global transaction id, like 0-11-8179', text, field);
+}
+
+function malformed(what: string, value: string, field = 'recovery_target.value'): CairnError {
+  return new CairnError('invalid', `${field} must be ${what}, not “${value}”`);
 }
 
 function assertWholeServer({ database_name: databases }: RestorePointWire): void {

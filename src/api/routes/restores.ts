@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import type { Engine } from '../../model/engine-kind.ts';
-import { engines, engineTitles } from '../../model/engine-kind.ts';
+import { findEngine } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { ProjectId } from '../../model/ids.ts';
 import type { RestoreRequest } from '../../operations/restore/request-restore.ts';
@@ -19,7 +19,7 @@ import {
   readPort,
 } from '../schema/restore.ts';
 import { requireInstanceId } from './path-ids.ts';
-import { readPoint } from './restore-points.ts';
+import { readPoint, readSkipped } from './restore-points.ts';
 
 const keepDaysDefault = 7;
 
@@ -68,6 +68,7 @@ function readRequest(projectId: ProjectId, body: RestoreRequestWire): RestoreReq
     name: body.name,
     sourceInstanceId: requireInstanceId(point.instance_id),
     point: readPoint(point),
+    skippedTransactions: readSkipped(point),
     port,
     engine: datastore?.type ? readEngine(datastore.type) : null,
     version: datastore?.version || null,
@@ -84,8 +85,7 @@ function readStrategy(strategy: RestoreRequestWire['backup_strategy']): RestoreR
 }
 
 function readEngine(type: string): Engine {
-  const folded = type.toLowerCase();
-  const engine = engines.find((name) => engineTitles[name].toLowerCase() === folded);
+  const engine = findEngine(type);
   if (engine) return engine;
   throw new CairnError('invalid', 'the database type is not valid', {
     reason: 'database-type-invalid',

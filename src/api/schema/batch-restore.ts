@@ -9,7 +9,8 @@ const timeMsMax = 253_402_300_799_000;
 const instancesMax = 20;
 const nameMax = 128;
 
-const place = {
+/** Which instance, at which moment. */
+export const restorePlace = {
   instance_id: Type.String({
     pattern: '^[0-9A-Za-z-]{1,64}$',
     ...refusedAs('instance-id-malformed'),
@@ -27,7 +28,7 @@ export const BatchRestoreDatabasesSchema = named(
   Type.Object({
     instances: Type.Array(
       Type.Object({
-        ...place,
+        ...restorePlace,
         databases: Type.Array(DatabaseNameSchema, { minItems: 1, maxItems: 2000 }),
       }),
       { minItems: 1, maxItems: instancesMax },
@@ -41,7 +42,7 @@ export const BatchRestoreTablesSchema = named(
   Type.Object({
     instances: Type.Array(
       Type.Object({
-        ...place,
+        ...restorePlace,
         databases: Type.Array(
           Type.Object({
             database: name,
@@ -61,6 +62,49 @@ export const BatchRestoreTablesSchema = named(
   }),
 );
 export type BatchRestoreTablesWire = Static<typeof BatchRestoreTablesSchema>;
+
+/** MySQL: databases have no schemas. */
+export const RestoreTablesSchema = named(
+  'RestoreTablesRequest',
+  Type.Object({
+    restore_time: restorePlace.restore_time,
+    restore_tables: Type.Array(
+      Type.Object({
+        database: name,
+        tables: Type.Array(DatabaseNameSchema, { minItems: 1, maxItems: 2000 }),
+      }),
+      { minItems: 1, maxItems: 2000, description: 'At most 2000 tables' },
+    ),
+    is_fast_restore: restorePlace.is_fast_restore,
+  }),
+);
+export type RestoreTablesWire = Static<typeof RestoreTablesSchema>;
+
+/** The same as older clients write it. */
+export const OldRestoreTablesSchema = named(
+  'OldRestoreTablesRequest',
+  Type.Object({
+    restoreTime: restorePlace.restore_time,
+    restoreTables: Type.Array(
+      Type.Object({
+        database: name,
+        tables: Type.Array(
+          Type.Object({
+            oldName: DatabaseNameSchema.properties.old_name,
+            newName: DatabaseNameSchema.properties.new_name,
+          }),
+          { minItems: 1, maxItems: 2000 },
+        ),
+      }),
+      { minItems: 1, maxItems: 2000, description: 'At most 2000 tables' },
+    ),
+    is_fast_restore: restorePlace.is_fast_restore,
+  }),
+);
+export const OldJobReferenceSchema = named(
+  'OldJobReference',
+  Type.Object({ jobId: Type.String() }),
+);
 
 export const BatchRestoreResultSchema = named(
   'BatchRestoreResult',
@@ -82,8 +126,8 @@ export const RestoredTablesReportSchema = named(
 export const FastRestoreRequestSchema = named(
   'FastRestoreRequest',
   Type.Object({
-    restore_time: nullable(place.restore_time),
-    instance_ids: Type.Array(place.instance_id, { minItems: 1, maxItems: instancesMax }),
+    restore_time: nullable(restorePlace.restore_time),
+    instance_ids: Type.Array(restorePlace.instance_id, { minItems: 1, maxItems: instancesMax }),
   }),
 );
 

@@ -211,8 +211,20 @@ export const RestoreReportSchema = named(
     last_commit_time: nullable(
       Type.Integer({ description: 'Epoch ms of the last transaction that was replayed' }),
     ),
+    transaction: nullable(
+      Type.Object(
+        {
+          id: Type.String(),
+          statement: nullable(Type.String({ description: 'As far as the log tells it' })),
+          replayed: Type.Boolean({ description: 'false: the first one that was not' }),
+        },
+        { description: 'Where replay stopped, of MySQL; null: not known' },
+      ),
+    ),
+    skipped_transactions: Type.Array(Type.String(), { description: 'Left out, as asked for' }),
   }),
 );
+export type RestoreReportWire = Static<typeof RestoreReportSchema>;
 
 /** Of a job that has found something. */
 export const JobResultSchema = Type.Union([

@@ -10,6 +10,7 @@ import * as logArchive from './log-archive.ts';
 import * as logical from './logical.ts';
 import * as maintenance from './maintenance.ts';
 import * as offer from './offer.ts';
+import * as pastContents from './past-contents.ts';
 import * as policy from './policy.ts';
 import * as project from './project.ts';
 import * as recovery from './recovery.ts';
@@ -23,7 +24,7 @@ import * as version from './version.ts';
 const resources = [
   ...[errors, version, identity, instance, registered, backup, policy, restore, job],
   ...[recovery, offer, tag, taskList, user, project, download],
-  ...[maintenance, logArchive, logical, batchRestore],
+  ...[maintenance, logArchive, logical, batchRestore, pastContents],
 ];
 
 export type NamedSchema = { readonly $id: string };

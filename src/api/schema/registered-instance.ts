@@ -14,7 +14,10 @@ const server = {
   url: Type.Optional(
     Type.String({
       maxLength: 4096,
-      examples: ['postgres://user:password@db.example.com:5432/postgres?sslmode=require'],
+      examples: [
+        'postgres://user:password@db.example.com:5432/postgres?sslmode=require',
+        'mysql://user:password@db.example.com:3306/?sslmode=require',
+      ],
     }),
   ),
   engine: Type.Optional(words(engines)),

@@ -1,6 +1,7 @@
 // How a request names the backup, or the moment, that is restored.
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
+import { skippedTransactionsMax } from '../../model/recovery-target.ts';
 import { nullable, refusedAs, words } from './define.ts';
 
 /** The year 9999: beyond it a `Date` has no four-digit year. */
@@ -9,9 +10,9 @@ const timeMsMax = 253_402_300_799_000;
 /** Cairn's own: the family knows moments only. */
 const RecoveryTargetSchema = Type.Object(
   {
-    kind: words(['time', 'lsn', 'xid', 'name', 'latest']),
+    kind: words(['time', 'lsn', 'xid', 'name', 'latest', 'position', 'gtid']),
     value: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 63, description: 'Of lsn, xid and name' }),
+      Type.String({ minLength: 1, maxLength: 255, description: 'Of all but time and latest' }),
     ),
     exclusive: Type.Optional(
       Type.Boolean({ description: 'Stop right before what is named, not right after it' }),
@@ -23,7 +24,8 @@ const RecoveryTargetSchema = Type.Object(
   {
     description:
       'An extension: where replay of archived log stops. time needs restore_time; xid and name ' +
-      'need backup_id, the full backup that replay begins with',
+      'need backup_id, the full backup that replay begins with. Of PostgreSQL are lsn, xid and ' +
+      'name, of MySQL position (bin.000004:337537) and gtid',
   },
 );
 export type RecoveryTargetWire = Static<typeof RecoveryTargetSchema>;
@@ -54,6 +56,13 @@ export const RestorePointSchema = Type.Object({
     ),
   ),
   recovery_target: Type.Optional(RecoveryTargetSchema),
+  skipped_transactions: Type.Optional(
+    Type.Array(Type.String({ minLength: 1, maxLength: 100 }), {
+      maxItems: skippedTransactionsMax,
+      description:
+        'An extension: global ids of transactions of MySQL that are left out of what is replayed',
+    }),
+  ),
   database_name: Type.Optional(
     nullable(
       Type.Record(Type.String(), Type.String(), {

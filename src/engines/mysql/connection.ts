@@ -7,6 +7,7 @@ import { createConnection } from 'mysql2';
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
+import { abortError } from '../guard.ts';
 import { errorCode, toConnectionError } from './connection-error.ts';
 
 export type OpenOptions = {
@@ -51,7 +52,7 @@ export async function withQueries<T>(
   work: (query: Query) => Promise<T>,
 ): Promise<T> {
   const client = await openConnection(connection, options);
-  const abort = (): void => client.destroy();
+  const abort = (): void => cutConnection(client);
   options.signal.addEventListener('abort', abort, { once: true });
   try {
     return await work((sql, values) => runQuery(client, sql, values, options));
@@ -65,24 +66,23 @@ export async function withQueries<T>(
   }
 }
 
+/** At once: the client's own `destroy` goes on waiting for what the server sends. */
+export function cutConnection(client: Client): void {
+  client.destroy();
+  socketOf(client).destroy();
+}
+
 /** The stream that the login was done on: the TLS socket where TLS is used. */
 export function socketOf(client: Client): Duplex & { destroySoon?: () => void } {
   return (client as unknown as { stream: Duplex }).stream;
-}
-
-/** The signal's reason as one of our errors. */
-export function abortError(signal: AbortSignal): CairnError {
-  const { reason } = signal;
-  return reason instanceof CairnError
-    ? reason
-    : new CairnError('cancelled', 'the work was cancelled', { cause: reason });
 }
 
 export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw abortError(signal);
 }
 
-async function runQuery(
+/** One statement on a connection of one's own. @throws the client's errors */
+export async function runQuery(
   client: Client,
   sql: string,
   values: readonly unknown[] | undefined,
@@ -92,7 +92,7 @@ async function runQuery(
   const deadline = deadlineSignal(timeoutMs, options.signal);
   return await new Promise((done, fail) => {
     const late = (): void => {
-      client.destroy();
+      cutConnection(client);
       fail(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: 'ETIMEDOUT' }));
     };
     deadline.addEventListener('abort', late, { once: true });
@@ -129,7 +129,7 @@ async function openOnce(
     });
     return client;
   } catch (error) {
-    client.destroy();
+    cutConnection(client);
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import { Client } from 'pg';
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
+import { abortError } from '../guard.ts';
 import { errorCode, toConnectionError } from './connection-error.ts';
 import { createReceiveSocket } from './receive-socket.ts';
 
@@ -84,14 +85,6 @@ export function closeClient(client: Client): void {
 /** The stream that the login was done on: the TLS socket where TLS is used. */
 export function socketOf(client: Client): Duplex & { destroySoon?: () => void } {
   return (client as unknown as { connection: { stream: Duplex } }).connection.stream;
-}
-
-/** The signal's reason as one of our errors. */
-export function abortError(signal: AbortSignal): CairnError {
-  const { reason } = signal;
-  return reason instanceof CairnError
-    ? reason
-    : new CairnError('cancelled', 'the work was cancelled', { cause: reason });
 }
 
 export function throwIfAborted(signal: AbortSignal): void {

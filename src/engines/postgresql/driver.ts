@@ -3,6 +3,7 @@ import { CairnError } from '../../model/errors.ts';
 import type { Connection, ManagedServer } from '../../model/instance.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
+import { normalizeFolder } from '../../platform/server-folder.ts';
 import { findServerIdentity } from '../../platform/server-user.ts';
 import type {
   EngineDriver,
@@ -13,11 +14,11 @@ import type {
   ServerStartOptions,
   StartedServer,
 } from '../engine.ts';
+import { guard } from '../guard.ts';
 import { planArchive } from './archive-layout.ts';
 import { parseNotes } from './backup-notes.ts';
 import { defaultLimits } from './base-backup.ts';
 import { parseConnectionUrl } from './connection-url.ts';
-import { guard } from './driver-errors.ts';
 import { takeHostBackup } from './host-backup.ts';
 import { describeHosts, lookAtAll } from './host-look.ts';
 import { inspectHosts } from './inspect-hosts.ts';
@@ -32,10 +33,11 @@ import { stopManagedServer } from './managed-server.ts';
 import { planPrimary } from './plan-hosts.ts';
 import { findPostmaster } from './postmaster-file.ts';
 import { fetchLog, prepareFolderRecovery } from './recovery-folder.ts';
-import { normalizeTarget, restoreFiles } from './restore.ts';
+import { assertPossible } from './recovery-settings.ts';
+import { restoreFiles } from './restore.ts';
 import { findServerBinaries, majorOf } from './server-binaries.ts';
 import { hasServerFacts } from './server-facts.ts';
-import { planStartCommands } from './start-commands.ts';
+import { planStartCommands, startNote } from './start-commands.ts';
 import { startManaged } from './start-managed.ts';
 import { prepareRestored, startRestored } from './start-restored.ts';
 
@@ -56,7 +58,10 @@ export function createPostgresqlDriver(options: PostgresqlDriverOptions): Engine
   };
   return {
     engine: 'postgresql',
-    capabilities: { partialByDatabase: true, restoreToFolder: true, logArchive: true },
+    capabilities: {
+      ...{ partialByDatabase: true, restoreToFolder: true, logArchive: true },
+      standbys: true,
+    },
     parseUrl: parseConnectionUrl,
     inspect: (connection, signal) => guard(signal, () => inspectHosts(connection, signal)),
     lookAtHosts: (connection, signal) =>
@@ -152,7 +157,8 @@ async function restoreFolder(
   findBinaries: FindBinaries,
 ): Promise<FolderRestoreResult> {
   const { source, targetDir, recovery, signal } = restoreOptions;
-  const dataDir = normalizeTarget(targetDir);
+  assertPossible(recovery);
+  const dataDir = normalizeFolder(targetDir);
   const plan = await restoreFiles({
     ...restoreOptions,
     tablespaceParentDir: `${dataDir}-tablespaces`,
@@ -167,6 +173,8 @@ async function restoreFolder(
     dataDir,
     tablespaceDirs,
     logPlan,
+    recovered: null,
+    startNote: startNote(recovery?.supportDir ?? null),
     startCommands: planStartCommands({
       dataDir,
       otherDirs: [...tablespaceDirs, ...support],

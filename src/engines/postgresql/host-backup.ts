@@ -3,6 +3,7 @@
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { BaseBackupOptions, BaseBackupResult, FileSink } from '../engine.ts';
+import { listContents } from './backup-contents.ts';
 import type { BaseBackupParts } from './base-backup.ts';
 import { throwIfAborted } from './connection.ts';
 import { describeServer } from './connection-error.ts';
@@ -28,7 +29,8 @@ export async function takeHostBackup(
     try {
       log.info({ host: name, reasons: told }, 'the base backup is taken from this server');
       const result = await takeBackup(host, { ...options, sink: watched.sink }, parts);
-      return { ...result, notes: { ...result.notes, host: name, hostReasons: told } };
+      const contents = await listContents(host, { signal, log });
+      return { ...result, contents, notes: { ...result.notes, host: name, hostReasons: told } };
     } catch (error) {
       throwIfAborted(signal);
       const isOfServer =
@@ -50,10 +52,10 @@ async function chooseHosts(connection: Connection, signal: AbortSignal): Promise
 /** Tells whether anything has reached the sink: then no other server can take over. */
 function watchBegin(sink: FileSink): { readonly sink: FileSink; hasBegun(): boolean } {
   let hasBegun = false;
-  const begin = <Meta>(pass: (meta: Meta) => void): ((meta: Meta) => void) => {
+  const begin = <Meta, Begun>(pass: (meta: Meta) => Begun): ((meta: Meta) => Begun) => {
     return (meta) => {
       hasBegun = true;
-      pass(meta);
+      return pass(meta);
     };
   };
   return {
@@ -65,6 +67,9 @@ function watchBegin(sink: FileSink): { readonly sink: FileSink; hasBegun(): bool
       write: (bytes) => sink.write(bytes),
       keep: (sizeBytes) => sink.keep(sizeBytes),
       endFile: () => sink.endFile(),
+      beginGrowing: begin((meta) => sink.beginGrowing(meta)),
+      renameFile: (path, newPath) => sink.renameFile(path, newPath),
+      removeFile: (path) => sink.removeFile(path),
     },
   };
 }

@@ -9,9 +9,9 @@ import type { LogPosition } from '../../model/log-position.ts';
 import { formatLogPosition, parseLsn } from '../../model/log-position.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { FollowLogOptions, LogResumePoint } from '../engine.ts';
+import { LogClock } from '../log-clock.ts';
 import { withQueries } from './connection.ts';
 import { hostsOf } from './host-look.ts';
-import { LogClock } from './log-clock.ts';
 import { findLogHost, watchLogHosts } from './log-hosts.ts';
 import type { PostgresLogPosition } from './log-position.ts';
 import { probeServer } from './log-probe.ts';
@@ -141,6 +141,7 @@ async function run(
   const watch = watchLogHosts(host.all, host.name, {
     ...{ keeperName, clock, signal, log },
     followed: { systemIdentifier, timeline: branch.timeline },
+    storedLsn: () => lsnOf(sink.storedPosition) ?? start.position.lsn,
     onWarning: (warning) => {
       hostWarning = warning;
     },

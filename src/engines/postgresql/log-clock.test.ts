@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endOfInserted, LogClock } from './log-clock.ts';
+import { LogClock } from '../log-clock.ts';
+import { endOfInserted } from './log-clock.ts';
 
 const at = (lsn: number, timeline = 1) =>
   ({ engine: 'postgresql', timeline, lsn: BigInt(lsn) }) as const;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { LogSink } from '../engine.ts';
-import { LogClock } from './log-clock.ts';
+import { LogClock } from '../log-clock.ts';
 import { LogReceiver } from './log-receiver.ts';
 
 const segmentBytes = 64;

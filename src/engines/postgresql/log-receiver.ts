@@ -6,7 +6,7 @@ import { CairnError } from '../../model/errors.ts';
 import { formatLsn } from '../../model/log-position.ts';
 import { MiB } from '../../model/units.ts';
 import type { LogSink } from '../engine.ts';
-import type { LogClock } from './log-clock.ts';
+import type { LogClock } from '../log-clock.ts';
 import {
   keepaliveBytes,
   keepaliveKind,

@@ -3,8 +3,8 @@
 import { CairnError } from '../../model/errors.ts';
 import { formatLsn, parseLsn } from '../../model/log-position.ts';
 import type { LogSink } from '../engine.ts';
+import type { LogClock } from '../log-clock.ts';
 import type { ResultSet } from './backend-messages.ts';
-import type { LogClock } from './log-clock.ts';
 import { statusMessage } from './log-messages.ts';
 import type { PostgresLogPosition } from './log-position.ts';
 import { historyFileName } from './log-position.ts';

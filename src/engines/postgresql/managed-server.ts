@@ -1,18 +1,16 @@
 // Starts and stops the server that a restore made (PostgreSQL documentation, chapter "Server Setup
 // and Operation"). The server is a session of its own: it outlives us, and is found again by its
 // `postmaster.pid`.
-import { spawn } from 'node:child_process';
-import { open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
 import type { Connection, ManagedServer } from '../../model/instance.ts';
 import type { Identity } from '../../platform/child-process.ts';
-import { spawnBase } from '../../platform/child-process.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { removeSocketFolder } from '../../platform/server-folder.ts';
+import type { RunningServer } from '../../platform/server-process.ts';
+import { endProcess, launchServer as launchProgram } from '../../platform/server-process.ts';
 import { throwIfAborted, withQueries } from './connection.ts';
-import { findPostmaster, isAlive } from './postmaster-file.ts';
-import { socketFolderPrefix } from './server-config.ts';
+import { findPostmaster } from './postmaster-file.ts';
 import { explainStartFailure } from './server-log.ts';
 
 export type LaunchOptions = {
@@ -23,11 +21,6 @@ export type LaunchOptions = {
   readonly identity: Identity | null;
 };
 
-export type RunningServer = {
-  readonly pid: number;
-  hasExited(): boolean;
-};
-
 const pollIntervalMs = 100;
 const fastStopTimeoutMs = 60_000;
 const immediateStopTimeoutMs = 15_000;
@@ -35,27 +28,9 @@ const killTimeoutMs = 5_000;
 
 /** @throws engine-refused when the program cannot be run */
 export async function launchServer(options: LaunchOptions): Promise<RunningServer> {
-  await using log = await open(options.logPath, 'a', 0o600);
-  if (options.identity) await log.chown(options.identity.uid, options.identity.gid);
-  const child = spawn(join(options.binDir, 'postgres'), options.args, {
-    ...spawnBase({ identity: options.identity, cwd: options.dataDir }),
-    detached: true,
-    stdio: ['ignore', log.fd, log.fd],
-  });
-  let exited = false;
-  child.on('exit', () => {
-    exited = true;
-  });
-  await new Promise<void>((resolve, reject) => {
-    child.on('spawn', resolve);
-    child.on('error', (cause) => {
-      exited = true;
-      const text = `cannot run ${join(options.binDir, 'postgres')}: ${cause.message}`;
-      reject(new CairnError('engine-refused', text, { cause }));
-    });
-  });
-  child.unref();
-  return { pid: child.pid ?? 0, hasExited: () => exited };
+  const { binDir, dataDir, args, logPath, identity } = options;
+  const program = join(binDir, 'postgres');
+  return await launchProgram({ program, args, cwd: dataDir, logPath, identity });
 }
 
 export type WaitOptions = {
@@ -101,13 +76,8 @@ export async function stopProcess(
     SIGINT: fastStopTimeoutMs,
     SIGQUIT: immediateStopTimeoutMs,
   };
-  for (const name of signals) {
-    if (!sendSignal(pid, name)) return;
-    if (await isGoneWithin(pid, timeouts[name] ?? killTimeoutMs, clock)) return;
-  }
-  throw new CairnError('engine-refused', `server process ${pid} does not end`, {
-    hint: 'look at the process by hand: it may hang in a call of the operating system',
-  });
+  const steps = signals.map((name) => [name, timeouts[name] ?? killTimeoutMs] as const);
+  await endProcess(pid, clock, steps);
 }
 
 /** Harmless when nothing runs on the folder. */
@@ -124,12 +94,6 @@ export async function stopManagedServer(
   await removeSocketFolder(postmaster.socketDir);
 }
 
-/** Only a folder that we made ourselves, because the server's own was too long for a socket. */
-export async function removeSocketFolder(folder: string): Promise<void> {
-  if (dirname(folder) !== tmpdir() || !basename(folder).startsWith(socketFolderPrefix)) return;
-  await rm(folder, { recursive: true, force: true });
-}
-
 async function isOutOfRecovery(connection: Connection, signal: AbortSignal): Promise<boolean> {
   return await withQueries(connection, { signal }, async (query) => {
     const [row] = await query('select pg_is_in_recovery() as is_in_recovery');
@@ -140,27 +104,4 @@ async function isOutOfRecovery(connection: Connection, signal: AbortSignal): Pro
 async function startFailure(options: WaitOptions, what: string): Promise<CairnError> {
   const { reason, hint } = await explainStartFailure(options.logPath, options.major);
   return new CairnError('engine-refused', `the restored server ${what}: ${reason}`, { hint });
-}
-
-/** False when there is no such process. */
-function sendSignal(pid: number, name: NodeJS.Signals): boolean {
-  try {
-    process.kill(pid, name);
-    return true;
-  } catch (cause) {
-    if (!isAlive(pid)) return false;
-    throw new CairnError('engine-refused', `server process ${pid} may not be stopped by us`, {
-      hint: 'run Cairn as the user that the server runs as, or as root',
-      cause,
-    });
-  }
-}
-
-async function isGoneWithin(pid: number, timeoutMs: number, clock: Clock): Promise<boolean> {
-  const deadlineMs = clock.monotonicMs() + timeoutMs;
-  while (isAlive(pid)) {
-    if (clock.monotonicMs() > deadlineMs) return false;
-    await clock.sleep(pollIntervalMs);
-  }
-  return true;
 }

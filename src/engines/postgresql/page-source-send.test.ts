@@ -39,6 +39,9 @@ function send(
     beginIncrement: (meta) => void told.files.push(meta),
     keep: () => undefined,
     endFile: () => void told.ended++,
+    beginGrowing: () => assert.fail('every size is known'),
+    renameFile: () => assert.fail('nothing is renamed'),
+    removeFile: () => assert.fail('nothing is removed'),
   };
   const left = [...rereads];
   const sender = new PageSender({

@@ -4,6 +4,7 @@
 import { readFile, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCommand } from '../../platform/child-process.ts';
+import { isAlive } from '../../platform/server-process.ts';
 
 export type Postmaster = {
   readonly pid: number;
@@ -32,19 +33,14 @@ export async function readStatus(dataDir: string): Promise<string | null> {
   return text.split('\n')[statusLine]?.trim() || null;
 }
 
-/** A process that may not be signalled is alive too. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
-}
-
 async function isSameFolder(one: string, other: string): Promise<boolean> {
   const resolve = (path: string): Promise<string> => realpath(path).catch(() => path);
   return (await resolve(one)) === (await resolve(other));
+}
+
+async function names(pid: number, dataDir: string): Promise<boolean> {
+  const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  return text.split('\0').includes(dataDir);
 }
 
 /** A postmaster's working directory is its data folder. */
@@ -52,7 +48,8 @@ async function worksIn(pid: number, dataDir: string): Promise<boolean> {
   try {
     return await isSameFolder(await readlink(`/proc/${pid}/cwd`), dataDir);
   } catch (error) {
-    if (process.platform === 'linux') return false;
+    // Root in a container may not look at where others' processes work, but at their arguments.
+    if (process.platform === 'linux') return await names(pid, dataDir);
     const args = ['-o', 'command=', '-p', String(pid)];
     const result = await runCommand('ps', args, { timeoutMs: 5000 }).catch(() => null);
     return result?.stdout.includes(dataDir) ?? Promise.reject(error);

@@ -59,6 +59,8 @@ suite('the files of a recovery', () => {
           assert.equal(name, '00000003.history');
           return { bytes: Buffer.from(history), isComplete: true };
         },
+        listFiles: async () => assert.fail('its files have names that follow one another'),
+        streamFile: () => assert.fail('they are small'),
       };
       const notes = { walSegmentBytes: segmentBytes, systemIdentifier: '7' };
       try {

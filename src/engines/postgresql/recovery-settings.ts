@@ -1,7 +1,9 @@
 // The settings of a recovery (PostgreSQL documentation, chapter "Server Configuration", "Archive
 // Recovery" and "Recovery Target"). Pure: texts only.
 import { assertNever } from '../../model/assert.ts';
+import { CairnError } from '../../model/errors.ts';
 import type { RecoveryTarget } from '../../model/recovery-target.ts';
+import type { Recovery } from '../engine.ts';
 
 export type RecoverySettingsInput = {
   /** Null: to the end of what is planned. */
@@ -43,13 +45,15 @@ function targetSettings(target: RecoveryTarget): Record<string, string> {
     case 'time':
       return { recovery_target_time: formatTime(target.at), ...bounds(target) };
     case 'log-position':
-      return { recovery_target_lsn: target.lsn, ...bounds(target) };
+      return { recovery_target_lsn: target.position, ...bounds(target) };
     case 'name':
       return { recovery_target_name: target.name };
     case 'xid':
       return { recovery_target_xid: target.xid, ...bounds(target) };
     case 'latest':
       return {};
+    case 'gtid':
+      throw notSaid('a global transaction id');
     default:
       return assertNever(target);
   }
@@ -77,4 +81,20 @@ export function replaySettings(): Record<string, string> {
     log_timezone: 'UTC',
     log_min_messages: 'warning',
   };
+}
+
+/** Before anything is touched. @throws invalid for what PostgreSQL cannot be asked for */
+export function assertPossible(
+  recovery: Pick<Recovery, 'target' | 'skippedTransactions'> | null,
+): void {
+  if (recovery?.target.kind === 'gtid') throw notSaid('a global transaction id');
+  if (recovery && recovery.skippedTransactions.length > 0) {
+    throw notSaid('transactions that are left out');
+  }
+}
+
+function notSaid(what: string): CairnError {
+  return new CairnError('invalid', `PostgreSQL knows no recovery with ${what}`, {
+    reason: 'recovery-not-offered',
+  });
 }

@@ -13,12 +13,14 @@ import { CairnError } from '../../model/errors.ts';
 import type { ManagedServer } from '../../model/instance.ts';
 import type { RecoveryTarget } from '../../model/recovery-target.ts';
 import type { Logger } from '../../platform/logger.ts';
+import { giveFile, prepareSocketFolder, removeSocketFolder } from '../../platform/server-folder.ts';
+import type { RunningServer } from '../../platform/server-process.ts';
+import { readTextTail } from '../../platform/text-tail.ts';
 import type { Recovery, RecoveryReport } from '../engine.ts';
 import { throwIfAborted } from './connection.ts';
 import { historyFileName } from './log-position.ts';
 import { parseHistory } from './log-timelines.ts';
-import type { RunningServer } from './managed-server.ts';
-import { launchServer, removeSocketFolder, stopProcess } from './managed-server.ts';
+import { launchServer, stopProcess } from './managed-server.ts';
 import { readStatus } from './postmaster-file.ts';
 import type { RecoveryFiles } from './recovery-files.ts';
 import { planFiles } from './recovery-files.ts';
@@ -26,8 +28,8 @@ import { recoverySettings, replaySettings } from './recovery-settings.ts';
 import { majorOf } from './server-binaries.ts';
 import { planServerArguments } from './server-config.ts';
 import type { ServerFacts } from './server-facts.ts';
-import { giveFile, prepareSocketFolder } from './server-home.ts';
-import { explainStartFailure, readLogFrom } from './server-log.ts';
+import { socketNameOf } from './server-home.ts';
+import { explainStartFailure } from './server-log.ts';
 import type { ManagedStartParts } from './start-managed.ts';
 import { WalFeeder } from './wal-feeder.ts';
 
@@ -108,7 +110,7 @@ async function runServer(options: RunOptions, parts: ManagedStartParts): Promise
     ({ size }) => size,
     () => 0,
   );
-  const socketDir = await prepareSocketFolder(homeDir, port, parts.identity);
+  const socketDir = await prepareSocketFolder(homeDir, socketNameOf(port), parts.identity);
   const args = planServerArguments({
     ...{ homeDir, dataDir, socketDir, port },
     ...{ notes: facts.notes, hasOwnConfig: facts.hasOwnConfig },
@@ -128,7 +130,7 @@ async function runServer(options: RunOptions, parts: ManagedStartParts): Promise
     // A storage that failed is why the server has ended.
     if (!isRecovered && feeder.failure) throw feeder.failure;
     throwIfAborted(signal);
-    const text = await readLogFrom(logPath, logFrom);
+    const text = await readTextTail(logPath, logFrom);
     if (isRecovered) {
       await stopProcess(server.pid, parts.clock);
       return { outcome: 'recovered', text };
@@ -192,5 +194,6 @@ async function readReport({ managed }: ReplayOptions, text: string): Promise<Rec
     position: { engine: 'postgresql', timeline: fork.timeline, lsn: fork.endLsn },
     timeline,
     lastCommitAt: day === undefined ? null : new Date(`${day}T${time}Z`),
+    transaction: null,
   };
 }

@@ -17,7 +17,8 @@ import {
   parseRow,
   queryMessage,
 } from './backend-messages.ts';
-import { abortError, closeClient, openClient, socketOf } from './connection.ts';
+import { abortError } from '../guard.ts';
+import { closeClient, openClient, socketOf } from './connection.ts';
 import { MessageFramer } from './message-framer.ts';
 import { lendReads } from './receive-socket.ts';
 

@@ -1,9 +1,11 @@
 // A restore over a data folder that is there: what is not in the backup is removed, the rest is
 // compared by the caller. A mode of its own, asked for by name: a plain restore takes new and empty
 // folders only.
-import { lstat, readdir, readFile, readlink, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
+import type { PlannedEntries } from '../../platform/clear-folder.ts';
+import { clearFolder } from '../../platform/clear-folder.ts';
 import { syncFolder } from '../../platform/sync-folder.ts';
 import { findPostmaster } from './postmaster-file.ts';
 import type { RestorePlan } from './restore-plan.ts';
@@ -61,53 +63,12 @@ export async function clearForPlan(
 ): Promise<void> {
   await rm(guardPath, { force: true });
   await syncFolder(dirname(guardPath));
-  const planned: Planned = {
+  const planned: PlannedEntries = {
     folders: new Set(plan.directories.map(({ path }) => path)),
     files: new Set(plan.extractions.map(({ targetPath }) => targetPath)),
     links: new Map(plan.links.map(({ path, target }) => [path, target])),
   };
   for (const folder of [dataDir, ...plan.tablespaces.map(({ targetDir }) => targetDir)]) {
-    await clear(folder, planned);
+    await clearFolder(folder, planned);
   }
-}
-
-type Planned = {
-  readonly folders: ReadonlySet<string>;
-  readonly files: ReadonlySet<string>;
-  readonly links: ReadonlyMap<string, string>;
-};
-
-const nothing: Planned = { folders: new Set(), files: new Set(), links: new Map() };
-
-async function clear(folder: string, planned: Planned): Promise<void> {
-  for (const name of await listFolder(folder)) {
-    const path = join(folder, name);
-    const found = await lstat(path);
-    if (found.isDirectory()) {
-      if (planned.folders.has(path)) await clear(path, planned);
-      else {
-        await clear(path, nothing);
-        await rmdir(path);
-      }
-    } else if (found.isSymbolicLink()) {
-      if (planned.links.get(path) === (await readlink(path))) continue;
-      // A folder may lie elsewhere behind a link, as `pg_wal` often does; a file may not.
-      const isFolder = await stat(path).then(
-        (target) => target.isDirectory(),
-        () => false,
-      );
-      if (isFolder && planned.folders.has(path)) await clear(path, planned);
-      else await unlink(path);
-    } else if (!planned.files.has(path)) {
-      await unlink(path);
-    }
-  }
-}
-
-/** A tablespace's folder may be new. */
-async function listFolder(folder: string): Promise<string[]> {
-  return await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
 }

@@ -2,24 +2,27 @@
 // server makes the links at its first start, so that file and its entry in PostgreSQL's own
 // manifest are rewritten together: `pg_verifybackup` must accept the folder (PostgreSQL
 // documentation, chapter "pg_verifybackup").
-import { chmod, mkdir, open, readdir, readFile, rename, stat, symlink } from 'node:fs/promises';
-import { dirname, isAbsolute, join, normalize } from 'node:path';
-import { CairnError } from '../../model/errors.ts';
+import { chmod, mkdir, open, readFile, rename, stat, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { cloneFiles } from '../../platform/clone-files.ts';
+import { assertEmpty, checkFolder } from '../../platform/server-folder.ts';
 import { syncFolder } from '../../platform/sync-folder.ts';
 import type { Extraction, FileSource } from '../engine.ts';
 import { replaceInManifest } from './backup-manifest.ts';
 import type { Tablespace } from './backup-notes.ts';
 import { parseNotes } from './backup-notes.ts';
-import { errorCode } from './connection-error.ts';
 import { clearForPlan, isOldDataFolder, readTablespaceLinks } from './restore-over.ts';
 import type { PlacedTablespace, RestorePlan } from './restore-plan.ts';
 import { planRestore } from './restore-plan.ts';
+import { planClones } from './restore-seed.ts';
 import { majorOf } from './server-binaries.ts';
 
 export type RestoreFilesOptions = {
   readonly source: FileSource;
   /** `differences`: over the data folder of a stopped server, if there is one. */
   readonly write?: 'new-files' | 'differences';
+  /** The data folder of a server, running or not, that pages may be shared with. */
+  readonly seedDir?: string | undefined;
   readonly targetDir: string;
   readonly tablespaceDirs: Readonly<Record<string, string>>;
   readonly tablespaceParentDir: string;
@@ -36,7 +39,7 @@ const guardFile = 'global/pg_control';
 /** @throws invalid when a target is not as it should be, conflict, repository-damaged */
 export async function restoreFiles(options: RestoreFilesOptions): Promise<RestorePlan> {
   const { source, signal } = options;
-  const dataDir = checkTarget(options.targetDir);
+  const dataDir = checkFolder('target', options.targetDir);
   const write = (await isWrittenOver(dataDir, options)) ? 'differences' : 'new-files';
   const links = write === 'differences' ? await readTablespaceLinks(dataDir) : {};
   const { tablespaces } = parseNotes(source.notes);
@@ -48,8 +51,8 @@ export async function restoreFiles(options: RestoreFilesOptions): Promise<Restor
     files: source.files(),
   });
   const others = plan.tablespaces.filter(({ oid, targetDir }) => links[oid] !== targetDir);
-  for (const { targetDir } of others) await assertEmpty(targetDir);
-  if (write === 'new-files') await assertEmpty(dataDir);
+  for (const { targetDir } of others) await assertEmpty('target', targetDir);
+  if (write === 'new-files') await assertEmpty('target', dataDir);
   else await clearForPlan(plan, dataDir, join(dataDir, guardFile));
   const targets = [dataDir, ...plan.tablespaces.map((t) => t.targetDir)];
   options.onProgress(0, plan.totalBytes);
@@ -61,7 +64,9 @@ export async function restoreFiles(options: RestoreFilesOptions): Promise<Restor
   const progress = (doneBytes: number): void => options.onProgress(doneBytes, plan.totalBytes);
   const isGuard = ({ path }: Extraction): boolean => path === guardFile;
   const rest = plan.extractions.filter((extraction) => !isGuard(extraction));
-  await source.extract(rest, { write, onProgress: progress, signal });
+  const isSeeded = options.seedDir !== undefined && (await cloneSeed(plan, dataDir, options));
+  const how = isSeeded ? 'differences' : write;
+  await source.extract(rest, { write: how, onProgress: progress, signal });
   await rewriteTablespaceMap(dataDir, plan.tablespaces);
   for (const { path } of plan.directories) await syncFolder(path);
   const guard = plan.extractions.filter(isGuard);
@@ -75,6 +80,17 @@ export async function restoreFiles(options: RestoreFilesOptions): Promise<Restor
     await syncFolder(folder);
   }
   return plan;
+}
+
+/** Whether anything is there now to compare with. */
+async function cloneSeed(
+  plan: RestorePlan,
+  dataDir: string,
+  { seedDir = '', source, signal }: RestoreFilesOptions,
+): Promise<boolean> {
+  const sizes = new Map(source.files().map(({ path, sizeBytes }) => [path, sizeBytes]));
+  const seed = { dataDir: seedDir, tablespaces: await readTablespaceLinks(seedDir) };
+  return (await cloneFiles(planClones(plan, { dataDir, sizes }, seed), signal)) > 0;
 }
 
 async function isWrittenOver(
@@ -106,33 +122,6 @@ export function formatTablespaceMap(tablespaces: readonly PlacedTablespace[]): s
   return tablespaces
     .map(({ oid, targetDir }) => `${oid} ${targetDir.replace(/[\\\n\r]/g, '\\$&')}\n`)
     .join('');
-}
-
-function checkTarget(targetDir: string): string {
-  if (isAbsolute(targetDir) && !/[\n\r\0]/.test(targetDir)) return normalizeTarget(targetDir);
-  throw new CairnError('invalid', `target folder ${targetDir} is not an absolute path`);
-}
-
-export function normalizeTarget(targetDir: string): string {
-  return normalize(targetDir).replace(/(.)\/+$/, '$1');
-}
-
-async function assertEmpty(folder: string): Promise<void> {
-  let names: string[];
-  try {
-    names = await readdir(folder);
-  } catch (cause) {
-    if (errorCode(cause) === 'ENOENT') return;
-    throw new CairnError('invalid', `target folder ${folder} cannot be used`, {
-      hint: 'name a folder that does not exist yet or is empty',
-      cause,
-    });
-  }
-  if (names.length === 0) return;
-  throw new CairnError('invalid', `target folder ${folder} is not empty`, {
-    hint: 'name a folder that does not exist yet or is empty; nothing was touched',
-    details: { entries: names.length },
-  });
 }
 
 async function rewriteTablespaceMap(

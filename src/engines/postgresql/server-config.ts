@@ -113,6 +113,3 @@ function fitMemory({ notes, memoryBytes }: ConfigInput): Record<string, string> 
   if (!(wantedBytes > memoryBytes / 4)) return {};
   return { shared_buffers: `${Math.floor(memoryBytes / 8 / 1024)}kB` };
 }
-
-/** Names the folders under the temp folder that hold the socket of a server with a long path. */
-export const socketFolderPrefix = 'cairn-socket-';

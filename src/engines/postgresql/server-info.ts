@@ -4,6 +4,7 @@
 import type { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { Finding, ServerInspection } from '../engine.ts';
+import { blocking, checkTls, fine, warning } from '../findings.ts';
 import type { Query } from './connection.ts';
 import { closeClient, openClient, throwIfAborted, withQueries } from './connection.ts';
 import { errorCode, toConnectionError } from './connection-error.ts';
@@ -12,6 +13,8 @@ import { checkArchiveRoom, checkSlotLimit, readHasSlot } from './log-findings.ts
 import { checkPageRights, readPageRights } from './page-source-rights.ts';
 import type { ServerSettings } from './server-settings.ts';
 import { majorVersionMax, majorVersionMin, readServerSettings } from './server-settings.ts';
+
+const tlsHint = 'switch on ssl on the server and use sslmode=verify-full';
 
 type Usage = { readonly used: number; readonly max: number };
 
@@ -40,7 +43,7 @@ export async function inspectServer(
       checkReplicationRight(connection, role, refusal),
       checkReplicationLogin(connection, refusal),
       checkDataChecksums(settings),
-      checkTls(connection, isEncrypted),
+      checkTls(connection.host, isEncrypted, tlsHint),
       checkRecovery(settings),
       checkSlotLimit(settings),
       ...checkArchiveRoom({ senders, slots }, await readHasSlot(query)),
@@ -57,18 +60,6 @@ export async function inspectServer(
       findings,
     };
   });
-}
-
-function fine(check: string, message: string): Finding {
-  return { check, severity: 'fine', message, hint: null };
-}
-
-function blocking(check: string, message: string, hint: string): Finding {
-  return { check, severity: 'blocking', message, hint };
-}
-
-function warning(check: string, message: string, hint: string): Finding {
-  return { check, severity: 'warning', message, hint };
 }
 
 function checkVersion({ major, serverVersion }: ServerSettings): Finding {
@@ -146,16 +137,6 @@ function checkDataChecksums({ dataChecksums }: ServerSettings): Finding {
       );
 }
 
-function checkTls({ host }: Connection, isEncrypted: boolean): Finding {
-  if (isEncrypted) return fine('tls', 'the connection uses TLS');
-  if (isLocal(host)) return fine('tls', 'the connection is plain and stays on this host');
-  return warning(
-    'tls',
-    `the connection to ${host} is plain: data and login can be read on the way`,
-    'switch on ssl on the server and use sslmode=verify-full',
-  );
-}
-
 function checkRecovery({ isInRecovery }: ServerSettings): Finding {
   return isInRecovery
     ? warning(
@@ -169,10 +150,6 @@ function checkRecovery({ isInRecovery }: ServerSettings): Finding {
 function sizeHidden({ user }: Connection): Finding {
   const hint = `grant pg_read_all_stats to ${user}`;
   return warning('size', 'the size of the server is hidden from this user', hint);
-}
-
-function isLocal(host: string): boolean {
-  return /^(\/|localhost$|127\.|::1$)/.test(host);
 }
 
 async function readRole(query: Query): Promise<Role> {

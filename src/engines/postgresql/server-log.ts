@@ -1,8 +1,7 @@
 // What a server's log says about why it did not start. The restored server logs in English,
 // whatever its files say.
-import { open } from 'node:fs/promises';
+import { readTextTail } from '../../platform/text-tail.ts';
 
-const tailBytes = 64 * 1024;
 const linesMax = 6;
 
 export type StartFailure = { readonly reason: string; readonly hint: string };
@@ -29,7 +28,7 @@ const hints: readonly [RegExp, (major: string) => string][] = [
 
 /** The last lines that say FATAL, PANIC or ERROR; without any, the last lines. */
 export async function explainStartFailure(path: string, major: string): Promise<StartFailure> {
-  const lines = (await readTail(path)).split('\n').filter((line) => line.trim() !== '');
+  const lines = (await readTextTail(path)).split('\n').filter((line) => line.trim() !== '');
   const serious = lines.filter((line) => /\b(FATAL|PANIC|ERROR):/.test(line));
   const shown = (serious.length > 0 ? serious : lines).slice(-linesMax);
   const reason = shown.map(stripPrefix).join('; ') || 'its log is empty';
@@ -39,22 +38,4 @@ export async function explainStartFailure(path: string, major: string): Promise<
 
 function stripPrefix(line: string): string {
   return line.replace(/^.*?\b(FATAL|PANIC|ERROR|LOG|HINT|DETAIL):\s+/, '$1: ').trim();
-}
-
-/** What was logged behind the offset, at most the last 64 KiB of it. */
-export async function readLogFrom(path: string, offsetBytes: number): Promise<string> {
-  return await readTail(path, offsetBytes);
-}
-
-async function readTail(path: string, fromBytes = 0): Promise<string> {
-  try {
-    await using file = await open(path, 'r');
-    const { size } = await file.stat();
-    const length = Math.max(0, Math.min(size - fromBytes, tailBytes));
-    const buffer = Buffer.alloc(length);
-    const { bytesRead } = await file.read(buffer, 0, length, size - length);
-    return buffer.toString('utf8', 0, bytesRead);
-  } catch {
-    return '';
-  }
 }

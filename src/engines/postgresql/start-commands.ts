@@ -70,3 +70,21 @@ function quotePath(folder: string, name: string): string {
 export function quote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : quoteForShell(text);
 }
+
+const quietNote = `\
+The -o options keep a copy from archiving and replicating; leave them out when it takes the
+place of the original. Add -p PORT to them while the original runs on this machine.
+`;
+
+/** With the folder beside it, where the server recovers by itself. */
+export function startNote(supportDir: string | null): string {
+  return supportDir === null ? quietNote : `${quietNote}${recoveryNote}${supportDir}\n`;
+}
+
+const recoveryNote = `\
+The server recovers when it is started: it fetches archived log with this Cairn, so its
+user must be able to read the storage and the key, or have CAIRN_MASTER_KEY in its environment.
+When it ends with “recovery ended before configured recovery target was reached”, nothing was
+committed behind the target: delete recovery_target_time (or _lsn) at the end of the folder's
+postgresql.auto.conf and start it again. Once it takes queries, it needs no more of
+`;

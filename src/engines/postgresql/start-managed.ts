@@ -1,25 +1,27 @@
 // Starts a server of ours and proves it: it is reached first over its private socket, then as
 // clients will reach it; only then is it handed out.
-import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { CairnError, isErrorKind } from '../../model/errors.ts';
+import { isErrorKind } from '../../model/errors.ts';
 import type { Connection, ManagedServer } from '../../model/instance.ts';
 import { Secret } from '../../model/secret.ts';
 import type { Identity } from '../../platform/child-process.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { choosePort } from '../../platform/free-port.ts';
 import type { Random } from '../../platform/random.ts';
+import { prepareSocketFolder, removeSocketFolder } from '../../platform/server-folder.ts';
+import type { RunningServer } from '../../platform/server-process.ts';
+import { isAlive } from '../../platform/server-process.ts';
 import type { ManagedStartOptions, StartedServer } from '../engine.ts';
 import { withQueries } from './connection.ts';
-import type { RunningServer } from './managed-server.ts';
-import { launchServer, removeSocketFolder, stopProcess, waitUntilReady } from './managed-server.ts';
-import { findPostmaster, isAlive } from './postmaster-file.ts';
+import { launchServer, stopProcess, waitUntilReady } from './managed-server.ts';
+import { findPostmaster } from './postmaster-file.ts';
 import { ensureRole, setRolePassword } from './role-password.ts';
 import { majorOf } from './server-binaries.ts';
 import { planServerArguments } from './server-config.ts';
 import type { ServerFacts } from './server-facts.ts';
 import { readServerFacts } from './server-facts.ts';
-import { prepareSocketFolder } from './server-home.ts';
+import { socketNameOf } from './server-home.ts';
 
 export type ManagedStartParts = {
   readonly clock: Clock;
@@ -73,7 +75,7 @@ async function launch(
 ): Promise<Launched> {
   const { homeDir, dataDir, binDir } = managed;
   const port = await choosePort(options.port);
-  const socketDir = await prepareSocketFolder(homeDir, port, parts.identity);
+  const socketDir = await prepareSocketFolder(homeDir, socketNameOf(port), parts.identity);
   const args = planServerArguments({
     ...{ homeDir, dataDir, socketDir, port, notes, hasOwnConfig },
     major: Number(majorOf(serverVersion)),
@@ -137,21 +139,5 @@ async function identify(
         (select system_identifier::text from pg_control_system()) as id`,
     );
     return { serverVersion: String(row?.version), systemIdentifier: String(row?.id) };
-  });
-}
-
-/** Zero: one that is free now. @throws conflict */
-export async function choosePort(wanted: number): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.on('error', (cause) => {
-      const text = `port ${wanted} on 127.0.0.1 cannot be used: ${cause.message}`;
-      reject(new CairnError('conflict', text, { hint: 'choose another port', cause }));
-    });
-    probe.listen({ port: wanted, host: '127.0.0.1', exclusive: true }, () => {
-      const address = probe.address();
-      const port = typeof address === 'object' && address ? address.port : wanted;
-      probe.close(() => resolve(port));
-    });
   });
 }

@@ -3,6 +3,8 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ManagedServer } from '../../model/instance.ts';
+import { choosePort } from '../../platform/free-port.ts';
+import { prepareHome } from '../../platform/server-folder.ts';
 import type {
   Recovered,
   ServerPrepareOptions,
@@ -10,13 +12,14 @@ import type {
   StartedServer,
 } from '../engine.ts';
 import { parseNotes } from './backup-notes.ts';
+import { assertPossible } from './recovery-settings.ts';
 import { replayLog } from './replay-log.ts';
 import { restoreFiles } from './restore.ts';
 import { formatConfig } from './server-config.ts';
 import { writeServerFacts } from './server-facts.ts';
-import { prepareHome, settleFiles } from './server-home.ts';
+import { settleFiles } from './server-home.ts';
 import type { ManagedStartParts } from './start-managed.ts';
-import { choosePort, startManaged } from './start-managed.ts';
+import { startManaged } from './start-managed.ts';
 
 export type StartParts = ManagedStartParts & { readonly binDir: string };
 
@@ -39,11 +42,13 @@ export async function prepareRestored(
   parts: StartParts,
 ): Promise<{ readonly managed: ManagedServer } & Recovered> {
   const { source, recovery, signal, log } = options;
+  assertPossible(recovery);
   const notes = parseNotes(source.notes);
   const homeDir = await prepareHome(options.homeDir, parts.identity);
   const dataDir = join(homeDir, 'data');
   const plan = await restoreFiles({
     source,
+    seedDir: options.seed?.dataDir,
     targetDir: dataDir,
     tablespaceDirs: {},
     tablespaceParentDir: join(homeDir, 'tablespaces'),

@@ -1,19 +1,18 @@
 import type { Engine } from '../../model/engine-kind.ts';
-import { engines, engineTitles } from '../../model/engine-kind.ts';
+import { findEngine } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { EngineDrivers } from '../parts.ts';
 
 /** Newest first: the major versions that the driver of each engine is tested with. */
 const versions: Readonly<Record<Engine, readonly string[]>> = {
   postgresql: ['18', '17', '16', '15'],
-  mysql: [],
+  mysql: ['10.11'],
   sqlserver: [],
 };
 
 /** The engine of that name, in any case of letters, if this build has a driver. @throws invalid */
 export function requireOffered(drivers: EngineDrivers, name: string): Engine {
-  const folded = name.toLowerCase();
-  const engine = engines.find((candidate) => engineTitles[candidate].toLowerCase() === folded);
+  const engine = findEngine(name);
   if (engine && drivers[engine]) return engine;
   throw new CairnError('invalid', 'this service has no such database engine', {
     reason: 'database-type-invalid',

@@ -30,26 +30,31 @@ const enginesByScheme: Readonly<Record<string, Engine>> = {
 export function resolveServer(address: ServerAddress, engines: EngineDrivers): Server {
   if (address.kind === 'connection') {
     assertOffered(engines, address.engine);
-    return toServer(address.engine, address.connection);
+    return toServer(engines, address.engine, address.connection);
   }
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(address.url)?.[1]?.toLowerCase() ?? '';
   const engine = Object.hasOwn(enginesByScheme, scheme) ? enginesByScheme[scheme] : undefined;
   if (!engine) {
     throw new CairnError('invalid', 'the connection string does not begin with a known scheme', {
-      hint: 'write postgres://user:password@host:5432/database',
+      hint: 'write postgres://user:password@host:5432/database, or mysql://user:password@host/',
     });
   }
   assertOffered(engines, engine);
   const connection = driverFor(engines, engine).parseUrl(address.url);
   const standbys = [...connection.standbys, ...(address.standbys ?? [])];
-  return toServer(engine, { ...connection, standbys });
+  return toServer(engines, engine, { ...connection, standbys });
 }
 
 /** @throws invalid */
-function toServer(engine: Engine, connection: Connection): Server {
+function toServer(engines: EngineDrivers, engine: Engine, connection: Connection): Server {
   const names = [connection, ...connection.standbys].map(({ host, port }) => `${host}:${port}`);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice) throw new CairnError('invalid', `the connection names ${twice} twice`);
+  if (connection.standbys.length > 0 && !driverFor(engines, engine).capabilities.standbys) {
+    throw new CairnError('invalid', `an instance of engine ${engine} is one server`, {
+      hint: 'name the primary alone; replicas are instances of their own',
+    });
+  }
   if (connection.standbys.length <= standbysMax) return { engine, connection };
   throw new CairnError('invalid', `the connection names ${names.length} hosts`, {
     hint: `name a primary and up to ${standbysMax} standbys`,

@@ -1,45 +1,70 @@
 import type { DatabaseName, TableName } from '../../engines/engine.ts';
+import type { Engine } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
 
-/** `NAMEDATALEN` without its end, PostgreSQL documentation, "Lexical Structure". */
-const nameBytesMax = 63;
+type NameRule = { readonly isName: (name: string) => boolean; readonly text: string };
+
+const hasControls = (name: string): boolean => /\p{Cc}/u.test(name);
+const isWithin = (length: number, max: number): boolean => length > 0 && length <= max;
+
+const rules: Readonly<Record<Engine, NameRule>> = {
+  // `NAMEDATALEN` without its end, PostgreSQL documentation, "Lexical Structure".
+  postgresql: {
+    isName: (name) => isWithin(Buffer.byteLength(name), 63) && !hasControls(name),
+    text: 'a name has 1 to 63 bytes and no control characters',
+  },
+  // MariaDB documentation, "Identifier Names"; MySQL's, "Schema Object Names".
+  mysql: {
+    isName: (name) =>
+      isWithin([...name].length, 64) &&
+      !hasControls(name) &&
+      !/ $|[\u{10000}-\u{10ffff}]/u.test(name),
+    text: 'a name has 1 to 64 characters, no control characters, no emoji, and no blank at its end',
+  },
+  // Transact-SQL reference, "Database Identifiers".
+  sqlserver: {
+    isName: (name) => isWithin(name.length, 128) && !hasControls(name),
+    text: 'a name has 1 to 128 characters and no control characters',
+  },
+};
+
 /** Databases that are being restored are called so. */
 export const reservedPrefix = 'cairn_restore_';
 
 /** @throws invalid for a name that no database can have, or that two shall have */
-export function assertNewNames(databases: readonly DatabaseName[]): void {
-  if (databases.length === 0) throw invalidName('no database is named');
+export function assertNewNames(databases: readonly DatabaseName[], engine: Engine): void {
+  const { text } = rules[engine];
+  if (databases.length === 0) throw invalidName('no database is named', text);
   const seen = new Set<string>();
   for (const { newName } of databases) {
-    assertName(newName);
+    assertName(newName, engine);
     if (newName.startsWith(reservedPrefix)) {
-      throw invalidName(`names that begin with ${reservedPrefix} are kept for restores that run`);
+      const why = `names that begin with ${reservedPrefix} are kept for restores that run`;
+      throw invalidName(why, text);
     }
-    if (seen.has(newName)) throw invalidName(`two databases shall be called “${newName}”`);
+    if (seen.has(newName)) throw invalidName(`two databases shall be called “${newName}”`, text);
     seen.add(newName);
   }
 }
 
 /** @throws invalid for a name that no table can have, or that two of a schema shall have */
-export function assertTableNames(tables: readonly TableName[]): void {
+export function assertTableNames(tables: readonly TableName[], engine: Engine): void {
   const seen = new Set<string>();
   for (const { schema, newName } of tables) {
-    assertName(newName);
+    assertName(newName, engine);
     const place = JSON.stringify([schema, newName]);
-    if (seen.has(place)) throw invalidName(`two tables shall be called “${newName}”`);
+    if (seen.has(place)) {
+      throw invalidName(`two tables shall be called “${newName}”`, rules[engine].text);
+    }
     seen.add(place);
   }
 }
 
-function assertName(name: string): void {
-  const sizeBytes = Buffer.byteLength(name);
-  if (sizeBytes > 0 && sizeBytes <= nameBytesMax && !/\p{Cc}/u.test(name)) return;
-  throw invalidName(`“${name}” cannot be a name`);
+function assertName(name: string, engine: Engine): void {
+  const { isName, text } = rules[engine];
+  if (!isName(name)) throw invalidName(`“${name}” cannot be a name`, text);
 }
 
-function invalidName(message: string): CairnError {
-  return new CairnError('invalid', message, {
-    reason: 'database-name-invalid',
-    hint: `a name has 1 to ${nameBytesMax} bytes and no control characters`,
-  });
+function invalidName(message: string, hint: string): CairnError {
+  return new CairnError('invalid', message, { reason: 'database-name-invalid', hint });
 }

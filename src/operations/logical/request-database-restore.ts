@@ -56,7 +56,7 @@ export async function requestDatabaseRestore(
 }
 
 function chooseDatabases(
-  { name, databases: held }: Backup,
+  { name, engine, databases: held }: Backup,
   wanted: readonly DatabaseName[],
 ): readonly DatabaseName[] {
   if (held.length === 0) {
@@ -74,6 +74,6 @@ function chooseDatabases(
       hint: `it holds ${held.join(', ')}`,
     });
   }
-  assertNewNames(chosen);
+  assertNewNames(chosen, engine);
   return chosen;
 }

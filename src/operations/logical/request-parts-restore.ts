@@ -1,5 +1,6 @@
 // Restoring databases or tables as they were at a moment, into the server that they come from,
 // beside what it has: a hidden server is restored to that moment, and they are copied over.
+import type { Engine } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { InstanceId, JobId, ProjectId } from '../../model/ids.ts';
 import { newJobId } from '../../model/ids.ts';
@@ -35,9 +36,11 @@ export async function requestPartsRestores(
   }
   const resolved: ({ readonly request: PartsRestoreRequest } & ResolvedPoint)[] = [];
   for (const request of requests) {
-    assertNames(request.selection);
     const { projectId, instanceId: sourceInstanceId } = request;
-    const source = { projectId, sourceInstanceId, point: targetTime(request.at) };
+    const { engine } = await getInstance(parts.catalog, projectId, sourceInstanceId);
+    assertNames(request.selection, engine);
+    const point = targetTime(request.at);
+    const source = { projectId, sourceInstanceId, point, skippedTransactions: [] };
     resolved.push({ request, ...(await resolvePoint(parts.catalog, source)) });
   }
   const asked = await parts.catalog.transaction(async (tx) => {
@@ -65,7 +68,7 @@ export async function requestPartsRestores(
   return asked;
 }
 
-function assertNames(selection: PartsSelection): void {
-  if (selection.kind === 'databases') assertNewNames(selection.databases);
-  else for (const { tables } of selection.databases) assertTableNames(tables);
+function assertNames(selection: PartsSelection, engine: Engine): void {
+  if (selection.kind === 'databases') assertNewNames(selection.databases, engine);
+  else for (const { tables } of selection.databases) assertTableNames(tables, engine);
 }

@@ -61,7 +61,12 @@ export async function keepToken(
  */
 function hashRequest(request: RestoreRequest): string {
   const { name, sourceInstanceId, point, port, engine, version, strategy, tags } = request;
-  const meaning = { name, sourceInstanceId, point, port, engine, version, strategy, tags };
+  const { skippedTransactions: skipped } = request;
+  const meaning = {
+    ...{ name, sourceInstanceId, point, port, engine, version, strategy, tags },
+    // Left out where it is empty: so tokens of earlier versions stay what they are.
+    ...(skipped.length > 0 ? { skipped } : {}),
+  };
   return createHash('sha256').update(JSON.stringify(meaning)).digest('hex');
 }
 

@@ -69,6 +69,7 @@ export async function fetchArchivedLog(
     ...{ plan: plan.files, name, targetPath, signal },
     log: {
       readFile: (file, reading) => repository.log.readFile(instanceId, streamId, file, reading),
+      streamFile: (file, reading) => repository.log.streamFile(instanceId, streamId, file, reading),
     },
     spoolDir: join(dirname(planPath), 'spool'),
   });

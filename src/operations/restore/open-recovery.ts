@@ -1,8 +1,9 @@
-import type { LogSource, Recovery } from '../../engines/engine.ts';
+import type { LogSource, LogSourceFile, Recovery } from '../../engines/engine.ts';
 import type { Backup } from '../../model/backup.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { InstanceId, LogStreamId } from '../../model/ids.ts';
 import type { LogPosition } from '../../model/log-position.ts';
+import { compareLogPositions } from '../../model/log-position.ts';
 import type { RepositoryLog } from '../../repository/repository.ts';
 import type { WorkerParts } from '../worker-parts.ts';
 import type { RequestedRecovery } from './recovery-payload.ts';
@@ -15,15 +16,15 @@ export async function openRecovery(
   signal: AbortSignal,
 ): Promise<Recovery | null> {
   if (!requested) return null;
-  const { target, log, newestTimeline } = requested;
-  if (!log) return { target, log, newestTimeline };
+  const { log, ...recovery } = requested;
+  if (!log) return { ...recovery, log };
   if (backup.state.status !== 'completed') {
     throw new CairnError('bug', `backup ${backup.id} is ${backup.state.status}`);
   }
   const { stopPosition: startPosition } = backup.state;
   const { instanceId } = backup;
   const range = { instanceId, startPosition, endPosition: log.until, streamId: log.streamId };
-  return { target, newestTimeline, log: await openLogSource(repository.log, range, signal) };
+  return { ...recovery, log: await openLogSource(repository.log, range, signal) };
 }
 
 export type LogRange = {
@@ -50,6 +51,24 @@ export async function openLogSource(
   const { systemIdentifier } = record.facts;
   return {
     ...{ systemIdentifier, startPosition, endPosition },
+    listFiles: async (listing) =>
+      filesWithin(await log.listFiles(instanceId, streamId, listing), {
+        ...{ startPosition, endPosition },
+      }),
     readFile: (name, reading) => log.readFile(instanceId, streamId, name, reading),
+    streamFile: (name, reading) => log.streamFile(instanceId, streamId, name, reading),
   };
+}
+
+/** Pure. From the last file that begins at the start or before it. */
+export function filesWithin(
+  files: readonly LogSourceFile[],
+  { startPosition, endPosition }: Pick<LogRange, 'startPosition' | 'endPosition'>,
+): readonly LogSourceFile[] {
+  const first = files.findLastIndex((file) => {
+    return compareLogPositions(file.startPosition, startPosition) <= 0;
+  });
+  return files.slice(Math.max(0, first)).filter((file) => {
+    return compareLogPositions(file.startPosition, endPosition) < 0;
+  });
 }

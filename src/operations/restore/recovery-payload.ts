@@ -9,15 +9,17 @@ import type { RecoveryTarget } from '../../model/recovery-target.ts';
 
 export type RequestedRecovery = {
   readonly target: RecoveryTarget;
+  /** Ids of transactions that are not replayed. */
+  readonly skippedTransactions: readonly string[];
   /** Null: the backup as it is. */
   readonly log: { readonly streamId: LogStreamId; readonly until: LogPosition } | null;
   /** The new branch gets a higher number. */
   readonly newestTimeline: number;
 };
 
-export function formatRecovery({ target, log, newestTimeline }: RequestedRecovery): JobPayload {
+export function formatRecovery({ log, ...requested }: RequestedRecovery): JobPayload {
   const until = log && { streamId: log.streamId, until: formatLogPosition(log.until) };
-  return { target, log: until, newestTimeline };
+  return { ...requested, log: until };
 }
 
 /** Null: none was asked for. @throws bug */
@@ -26,7 +28,15 @@ export function parseRecovery(value: unknown): RequestedRecovery | null {
   if (!isRecord(value)) throw invalid('recovery');
   const { target, log, newestTimeline } = value;
   if (typeof newestTimeline !== 'number') throw invalid('recovery.newestTimeline');
-  return { target: parseTarget(target), log: parseLog(log), newestTimeline };
+  const skippedTransactions = parseSkipped(value['skippedTransactions']);
+  return { target: parseTarget(target), skippedTransactions, log: parseLog(log), newestTimeline };
+}
+
+/** Jobs of earlier versions have none. */
+function parseSkipped(value: unknown): readonly string[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw invalid('recovery.skippedTransactions');
+  return value.map(String);
 }
 
 function parseLog(value: unknown): RequestedRecovery['log'] {
@@ -48,7 +58,10 @@ function parseTarget(value: unknown): RecoveryTarget {
     case 'time':
       return { kind, at: new Date(String(value['at'])), timeline, isInclusive };
     case 'log-position':
-      return { kind, lsn: String(value['lsn']), timeline, isInclusive };
+      // Earlier versions, which knew PostgreSQL only, wrote `lsn`.
+      return { kind, position: String(value['position'] ?? value['lsn']), timeline, isInclusive };
+    case 'gtid':
+      return { kind, gtid: String(value['gtid']), isInclusive };
     case 'latest':
       return { kind, timeline };
   }

@@ -50,7 +50,7 @@ const facts: RecoveryFacts = {
 const bounded = { timeline: null, isInclusive: true } as const;
 const lsnTarget = (lsn: number, timeline: number | null = null): RecoveryTarget => ({
   kind: 'log-position',
-  lsn: `0/${lsn.toString(16)}`,
+  position: `0/${lsn.toString(16)}`,
   timeline,
   isInclusive: true,
 });

@@ -6,9 +6,11 @@
 // tell: a server that was set back writes the same positions once more. So the backup must have
 // ended while the stream was followed, by our own clock; what is known of the server's identity and
 // of its timelines must agree. (The engine looks at both once more, in the log itself.)
+
+import { holdsTransaction } from '../../model/gtid-set.ts';
 import type { BackupId, LogStreamId } from '../../model/ids.ts';
 import type { LogPosition } from '../../model/log-position.ts';
-import { compareLogPositions, parseLsn } from '../../model/log-position.ts';
+import { compareLogPositions, parsePlace } from '../../model/log-position.ts';
 import type { LogPoint } from '../../model/log-stream.ts';
 import type { RecoveryTarget } from '../../model/recovery-target.ts';
 
@@ -100,16 +102,36 @@ function findReach(reaches: readonly Reach[], target: RecoveryTarget): Reach | u
         return startAt <= at && at <= endAt;
       });
     case 'log-position':
+      return onNewestBranch(reaches, (reach) => {
+        return isOnTimeline(reach.stream, target) && isWithin(reach, target.position);
+      });
+    case 'gtid':
       return onNewestBranch(reaches, ({ backup, stream }) => {
-        const lsn = parseLsn(target.lsn);
-        if (lsn === null || !isOnTimeline(stream, target) || !stream) return false;
-        return lsnOf(backup.stopPosition) <= lsn && lsn <= lsnOf(stream.covered.position);
+        if (!stream || holds(backup.stopPosition, target.gtid) !== false) return false;
+        // Not known: the engine looks into the log.
+        return holds(stream.covered.position, target.gtid) !== false;
       });
     case 'latest':
       return onLatest(
         reaches.filter(({ stream }) => target.timeline === null || isOnTimeline(stream, target)),
       );
   }
+}
+
+/** Whatever the branch is of what lies there. */
+function isWithin({ backup, stream }: Reach, place: string): boolean {
+  if (!stream) return false;
+  const { covered } = stream;
+  const [start, end] = [backup.stopPosition, covered.position];
+  const [onStart, onEnd] = [parsePlace(place, start), parsePlace(place, end)];
+  if (!onStart || !onEnd) return false;
+  return compareLogPositions(start, onStart) <= 0 && compareLogPositions(onEnd, end) <= 0;
+}
+
+/** Whether the transaction lies before the position; null: nobody knows. */
+function holds(position: LogPosition, gtid: string): boolean | null {
+  if (position.engine !== 'mysql') return false;
+  return position.gtidSet === null ? null : holdsTransaction(position.gtidSet, gtid);
 }
 
 /** Of a stream of several timelines the newest counts: others end where it begins. */
@@ -158,8 +180,4 @@ function furthest(a: RecoveryStream | null, b: RecoveryStream): RecoveryStream {
 
 function timelineOf({ covered }: RecoveryStream): number {
   return covered.position.engine === 'postgresql' ? covered.position.timeline : 1;
-}
-
-function lsnOf(position: LogPosition): bigint {
-  return position.engine === 'postgresql' ? position.lsn : 0n;
 }

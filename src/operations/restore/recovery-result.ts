@@ -1,5 +1,5 @@
 // The report of a restore, kept as the result of its job.
-import type { RecoveryReport } from '../../engines/engine.ts';
+import type { RecoveryReport, RecoveryTransaction } from '../../engines/engine.ts';
 import type { BackupId } from '../../model/ids.ts';
 import type { JobPayload } from '../../model/job.ts';
 import { formatLogPosition } from '../../model/log-position.ts';
@@ -18,7 +18,14 @@ export type RestoreReport = {
   readonly timeline: number | null;
   /** Epoch milliseconds of the last transaction that was replayed. */
   readonly lastCommitAt: number | null;
+  /** What the target was resolved to; null where the engine does not tell. */
+  readonly transaction: RecoveryTransaction | null;
+  /** Ids of those that were left out. */
+  readonly skippedTransactions: readonly string[];
 };
+
+/** What is kept of a statement: the catalog is no place for a row of megabytes. */
+const statementCharactersMax = 1000;
 
 export function describeRecovery(
   { backupId, recovery }: Pick<RestorePayload, 'backupId' | 'recovery'>,
@@ -31,6 +38,16 @@ export function describeRecovery(
     position: recovered && formatLogPosition(recovered.position),
     timeline: recovered?.timeline ?? null,
     lastCommitAt: recovered?.lastCommitAt?.getTime() ?? null,
+    transaction: shorten(recovered?.transaction ?? null),
+    skippedTransactions: recovery?.skippedTransactions ?? [],
   };
   return report;
+}
+
+function shorten(transaction: RecoveryTransaction | null): RecoveryTransaction | null {
+  if (!transaction?.statement || transaction.statement.length <= statementCharactersMax) {
+    return transaction;
+  }
+  const statement = `${transaction.statement.slice(0, statementCharactersMax)}…`;
+  return { ...transaction, statement };
 }

@@ -49,7 +49,8 @@ async function resolveInPlace(
   for (const instanceId of [sourceInstanceId, targetInstanceId]) {
     taken.push(newestTimeline(await findRecoveryFacts(catalog, { projectId, instanceId })));
   }
-  const wanted = recovery ?? { target: { kind: 'end-of-backup', backupId } as const, log: null };
+  const asItIs = { target: { kind: 'end-of-backup', backupId } as const, log: null };
+  const wanted = recovery ?? { ...asItIs, skippedTransactions: [] };
   return { backupId, recovery: { ...wanted, newestTimeline: Math.max(...taken) } };
 }
 

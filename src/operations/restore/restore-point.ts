@@ -10,14 +10,15 @@ import type { RequestParts } from '../parts.ts';
 import { driverFor } from '../parts.ts';
 import { findRecoveryFacts, newestTimeline } from './recovery-facts.ts';
 import type { RequestedRecovery } from './recovery-payload.ts';
-import { planRecovery } from './recovery-plan.ts';
-import { unreachableError } from './unreachable-target.ts';
+import { assertNoneSkipped, requirePlan } from './require-plan.ts';
 
 export type RestoreSource = {
   readonly projectId: ProjectId;
   /** May be gone: its manual backups stay. */
   readonly sourceInstanceId: InstanceId;
   readonly point: RecoveryTarget;
+  /** Global ids of transactions that are left out of what is replayed. */
+  readonly skippedTransactions: readonly string[];
 };
 
 export type ResolvedPoint = {
@@ -29,17 +30,18 @@ export type ResolvedPoint = {
 /** How the point is reached. @throws invalid with what can be had instead; not-found (instance) */
 export async function resolvePoint(
   catalog: CatalogSession,
-  { projectId, sourceInstanceId: instanceId, point: target }: RestoreSource,
+  { projectId, sourceInstanceId: instanceId, point: target, skippedTransactions }: RestoreSource,
 ): Promise<ResolvedPoint> {
-  if (target.kind === 'end-of-backup') return { backupId: target.backupId, recovery: null };
+  if (target.kind === 'end-of-backup') {
+    assertNoneSkipped(skippedTransactions);
+    return { backupId: target.backupId, recovery: null };
+  }
   const facts = await findRecoveryFacts(catalog, { projectId, instanceId });
-  const planned = planRecovery(facts, target);
-  if (planned.outcome === 'unreachable') throw unreachableError(target, planned.reaches);
-  const { backupId, log } = planned.plan;
+  const { backupId, log } = requirePlan(facts, target, skippedTransactions);
   if (!log) return { backupId, recovery: null };
   const until = log.until.position;
-  const recovery = { target, log: { ...log, until }, newestTimeline: newestTimeline(facts) };
-  return { backupId, recovery };
+  const newest = { newestTimeline: newestTimeline(facts) };
+  return { backupId, recovery: { target, skippedTransactions, log: { ...log, until }, ...newest } };
 }
 
 /** What replaces or makes a whole server. @throws invalid, conflict */

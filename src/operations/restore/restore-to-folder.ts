@@ -15,9 +15,8 @@ import type { LogFetchPlace } from './fetch-archived-log.ts';
 import { fetchPlanName, formatFetchPlan } from './fetch-archived-log.ts';
 import { openLogSource } from './open-recovery.ts';
 import { newestTimeline } from './recovery-facts.ts';
-import { planRecovery } from './recovery-plan.ts';
+import { requirePlan } from './require-plan.ts';
 import { readStoredFacts } from './stored-facts.ts';
-import { unreachableError } from './unreachable-target.ts';
 
 export type FolderPoint =
   | { readonly kind: 'backup'; readonly backupId: BackupId }
@@ -25,6 +24,7 @@ export type FolderPoint =
       readonly kind: 'target';
       readonly instanceId: InstanceId;
       readonly target: Exclude<RecoveryTarget, { readonly kind: 'end-of-backup' }>;
+      readonly skippedTransactions: readonly string[];
       /** How the server will call us for log, and with what. */
       readonly fetch: LogFetchPlace;
     };
@@ -62,23 +62,23 @@ export async function restoreToFolder(
   const { point, signal } = request;
   if (point.kind === 'backup') return await restore(parts, request, point.backupId, null);
   const facts = await readStoredFacts(parts.repository, point.instanceId, signal);
-  const planned = planRecovery(facts, point.target);
-  if (planned.outcome === 'unreachable') throw unreachableError(point.target, planned.reaches);
-  const { backupId, log } = planned.plan;
+  const { instanceId, target, skippedTransactions, fetch } = point;
+  const { backupId, log } = requirePlan(facts, target, skippedTransactions);
   const backup = facts.backups.find(({ id }) => id === backupId);
   if (!backup) throw new CairnError('bug', `backup ${backupId} is not one of those planned with`);
   if (!log) return await restore(parts, request, backupId, null);
-  const { instanceId, target, fetch } = point;
   const { streamId, until } = log;
   const range = { startPosition: backup.stopPosition, endPosition: until.position };
   const supportDir = `${request.targetDir}-recovery`;
   const planPath = join(supportDir, fetchPlanName);
   const restored = await restore(parts, request, backupId, {
-    ...{ target, supportDir, newestTimeline: newestTimeline(facts) },
+    ...{ target, skippedTransactions, supportDir, newestTimeline: newestTimeline(facts) },
     log: await openLogSource(parts.repository.log, { instanceId, streamId, ...range }, signal),
     fetchCommand: fetch.commandFor(planPath),
   });
-  const plan = { ...fetch.place, instanceId, streamId, files: restored.logPlan ?? {} };
+  // The engine has recovered it already.
+  if (restored.logPlan === null) return { ...restored, supportDir: null };
+  const plan = { ...fetch.place, instanceId, streamId, files: restored.logPlan };
   const engine = restored.stored.facts.instance.engine;
   await writeFile(planPath, formatFetchPlan({ ...plan, engine }), { mode: 0o600 });
   return restored;
@@ -96,11 +96,13 @@ async function restore(
   const source = await repository.openReader(instanceId, backupId, signal);
   const driver = driverFor(engines, source.stored.facts.instance.engine);
   const { stored } = source;
-  const files = driver.logicalFiles(source);
+  // Exports end with their backup: a later moment needs a server.
+  const files = recovery ? null : driver.logicalFiles(source);
   if (files) {
     const startCommands = await exportToFolder(source, files, driver, request);
-    const nothing = { logPlan: null, tablespaceDirs: [], supportDir: null };
-    return { ...nothing, dataDir: request.targetDir, startCommands, stored, holds: 'databases' };
+    const nothing = { logPlan: null, recovered: null, tablespaceDirs: [], supportDir: null };
+    const { targetDir: dataDir } = request;
+    return { ...nothing, startNote: null, dataDir, startCommands, stored, holds: 'databases' };
   }
   const result = await driver.restoreFolder({ ...request, source, recovery });
   return { ...result, stored, supportDir: recovery?.supportDir ?? null, holds: 'server' };

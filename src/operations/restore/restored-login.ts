@@ -1,4 +1,5 @@
 import type { RestoredLogin } from '../../engines/engine.ts';
+import { defaultDatabases } from '../../model/engine-kind.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { Connection, Instance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
@@ -14,7 +15,7 @@ const roleIdLength = 8;
 export async function findRestoredLogin(
   job: Pick<Job, 'projectId'>,
   sourceInstanceId: InstanceId,
-  target: Pick<Instance, 'id' | 'connection'>,
+  target: Pick<Instance, 'id' | 'engine' | 'connection'>,
   { catalog }: Pick<WorkerParts, 'catalog'>,
 ): Promise<RestoredLogin> {
   const source = await catalog.instances.find(job.projectId, sourceInstanceId);
@@ -23,13 +24,13 @@ export async function findRestoredLogin(
 }
 
 /** No backup of another instance can hold a role of this name. */
-function ownLogin({ id }: Pick<Instance, 'id'>): Connection {
+function ownLogin({ id, engine }: Pick<Instance, 'id' | 'engine'>): Connection {
   const here = { host: '127.0.0.1', port: 0, tls: 'disable', tlsCaPem: null } as const;
   return {
     ...here,
     standbys: [],
     user: `cairn_${id.slice(0, roleIdLength)}`,
-    database: 'postgres',
+    database: defaultDatabases[engine],
     password: null,
   };
 }

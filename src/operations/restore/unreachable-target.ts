@@ -1,7 +1,7 @@
 // What is said of a target that no backup leads to: never only “no”, always what can be had.
 import { CairnError } from '../../model/errors.ts';
 import type { LogPosition } from '../../model/log-position.ts';
-import { formatLsn } from '../../model/log-position.ts';
+import { describePlace } from '../../model/log-position.ts';
 import type { RecoveryTarget } from '../../model/recovery-target.ts';
 import type { Reach } from './recovery-plan.ts';
 
@@ -22,6 +22,8 @@ function suggest(target: RecoveryTarget, reaches: readonly Reach[]): string {
       return suggestTime(target.at, reaches);
     case 'log-position':
       return suggestPosition(reaches);
+    case 'gtid':
+      return suggestGtid(reaches);
     default:
       return 'no archived log continues that backup: choose another one, or restore to its end';
   }
@@ -43,13 +45,29 @@ function suggestTime(at: Date, reaches: readonly Reach[]): string {
 
 function suggestPosition(reaches: readonly Reach[]): string {
   const ranges = reaches.flatMap(({ backup, stream }) => {
-    return stream ? [`${lsnOf(backup.stopPosition)} to ${lsnOf(stream.covered.position)}`] : [];
+    if (!stream) return [];
+    return [`${describePlace(backup.stopPosition)} to ${describePlace(stream.covered.position)}`];
   });
+  return offer(ranges);
+}
+
+/** What is in the backup is no target: replay begins behind it. */
+function suggestGtid(reaches: readonly Reach[]): string {
+  const ranges = reaches.flatMap(({ backup, stream }) => {
+    if (!stream) return [];
+    return [`from ${gtidsOf(backup.stopPosition)} to ${gtidsOf(stream.covered.position)}`];
+  });
+  return offer(ranges);
+}
+
+function offer(ranges: readonly string[]): string {
   if (ranges.length === 0) return 'no log is archived, so only ends of backups can be had';
   return `what can be had: ${ranges.slice(-rangesMax).join(', ')}`;
 }
 
 const rangesMax = 5;
+/** A set of MySQL's may be of any length. */
+const gtidCharactersMax = 200;
 
 export function describeTarget(target: RecoveryTarget): string {
   switch (target.kind) {
@@ -58,7 +76,9 @@ export function describeTarget(target: RecoveryTarget): string {
     case 'time':
       return target.at.toISOString();
     case 'log-position':
-      return `log position ${target.lsn}`;
+      return `log position ${target.position}`;
+    case 'gtid':
+      return `transaction ${target.gtid}`;
     case 'name':
       return `restore point ${target.name}`;
     case 'xid':
@@ -68,8 +88,11 @@ export function describeTarget(target: RecoveryTarget): string {
   }
 }
 
-function lsnOf(position: LogPosition): string {
-  return position.engine === 'postgresql' ? formatLsn(position.lsn) : '-';
+function gtidsOf(position: LogPosition): string {
+  const text = position.engine === 'mysql' ? position.gtidSet : null;
+  if (text === null) return 'an unknown transaction';
+  if (text === '') return 'the first transaction';
+  return text.length > gtidCharactersMax ? `${text.slice(0, gtidCharactersMax)}…` : text;
 }
 
 const maxOf = (a: number, b: number): number => Math.max(a, b);

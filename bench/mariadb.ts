@@ -1,0 +1,140 @@
+// Measures Cairn beside MariaDB's own tools on one server in one run: first backup, unchanged
+// backup, 1 % of the rows changed, and a restore to a server that answers. Prints JSON and a table
+// of medians. Debian's mariadb-server, mariadb-backup and zstd must be installed.
+//
+//   npm run bench:backup -- --engine mariadb --size-mb 2000 --rounds 3
+import { randomBytes } from 'node:crypto';
+import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { findServerIdentity } from '../src/platform/server-user.ts';
+import type { MariadbServer } from '../test/fixtures/mariadb-server.ts';
+import { startMariadb } from '../test/fixtures/mariadb-server.ts';
+import { fillMariadb } from './mariadb-database.ts';
+import type { StepRequest } from './step.ts';
+import { runStep } from './tools/cairn.ts';
+import { mariadbBackup } from './tools/mariadb-backup.ts';
+import type { Measured } from './tools/tool.ts';
+import { folderBytes } from './tools/tool.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    engine: { type: 'string', default: 'mariadb' },
+    'size-mb': { type: 'string', default: '2000' },
+    rounds: { type: 'string', default: '3' },
+  },
+});
+const sizeMb = Number(options['size-mb']);
+const rounds = Number(options.rounds);
+if (options.engine !== 'mariadb') throw new Error('--engine takes mariadb; see also bench:peers');
+if (!(sizeMb >= 20 && sizeMb <= 100_000 && rounds >= 1 && rounds <= 20)) {
+  throw new Error('--size-mb takes 20 to 100000, --rounds takes 1 to 20');
+}
+
+type Sample = Measured & {
+  readonly work: string;
+  readonly tool: string;
+  readonly addedBytes: number | null;
+};
+type Peer = {
+  readonly name: string;
+  backUp(): Promise<Measured>;
+  storedBytes(): Promise<number>;
+  /** To a server that has answered; it is stopped afterwards, outside the time. */
+  restore(homeDir: string): Promise<Measured>;
+};
+const samples: Sample[] = [];
+
+async function backUp(peer: Peer, work: string): Promise<void> {
+  const before = await peer.storedBytes();
+  const measured = await peer.backUp();
+  record({ work, tool: peer.name, ...measured, addedBytes: (await peer.storedBytes()) - before });
+}
+
+function record(sample: Sample): void {
+  samples.push(sample);
+  const { work, tool, wallSeconds, cpuSeconds, addedBytes } = sample;
+  const added = addedBytes === null ? '' : `, +${(addedBytes / 1e6).toFixed(1)} MB`;
+  const times = `${wallSeconds.toFixed(2)} s, CPU ${cpuSeconds.toFixed(1)} s`;
+  process.stderr.write(`${work}, ${tool}: ${times}${added}\n`);
+}
+
+async function cairn(server: MariadbServer, home: string): Promise<Peer> {
+  const repositoryDir = join(home, 'cairn');
+  await mkdir(repositoryDir);
+  const masterKey = randomBytes(32).toString('hex');
+  const run = (step: StepRequest['step']) => runStep({ repositoryDir, masterKey, step });
+  let previous: string | null = null;
+  let count = 0;
+  return {
+    name: 'Cairn',
+    backUp: async () => {
+      const id = `bench-${++count}`;
+      const measured = run({ kind: 'backup', engine: 'mysql', url: server.url, id, previous });
+      previous = id;
+      return measured;
+    },
+    storedBytes: () => folderBytes(repositoryDir),
+    restore: async (homeDir) => {
+      const from = { engine: 'mysql', url: server.url, id: previous ?? '' } as const;
+      return run({ kind: 'start', ...from, homeDir });
+    },
+  };
+}
+
+async function measureRound(server: MariadbServer, home: string, round: number): Promise<void> {
+  const peers: Peer[] = [await cairn(server, home), await mariadbBackup(server, home)];
+  for (const peer of peers) await backUp(peer, 'first');
+  for (const peer of peers) await backUp(peer, 'unchanged');
+  await server.query(`update shop.accounts set balance = ? where id % 100 = ?`, [round, round]);
+  await server.query(`update shop.documents set tenant = ? where id % 100 = ?`, [round, round]);
+  for (const peer of peers) await backUp(peer, '1 % of the rows, anywhere');
+  for (const peer of peers) {
+    const homeDir = join(home, 'restored');
+    const measured = await peer.restore(homeDir);
+    record({ work: 'restore to a server', tool: peer.name, ...measured, addedBytes: null });
+    await rm(homeDir, { recursive: true, force: true });
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+function formatTable(): string {
+  const groups = Map.groupBy(samples, ({ work, tool }) => `| ${work} | ${tool} |`);
+  const rows = [...groups].map(([head, group]) => {
+    const seconds = median(group.map(({ wallSeconds }) => wallSeconds)).toFixed(2);
+    const cpu = median(group.map(({ cpuSeconds }) => cpuSeconds)).toFixed(1);
+    const added = group.flatMap(({ addedBytes }) => addedBytes ?? []);
+    const stored = added.length === 0 ? '' : (median(added) / 1e6).toFixed(1);
+    return `${head} ${seconds} | ${cpu} | ${stored} |`;
+  });
+  const head = [
+    '| work | tool | wall s | CPU s | stored MB |',
+    '| --- | --- | ---: | ---: | ---: |',
+  ];
+  return [...head, ...rows].join('\n');
+}
+
+await using cleaning = new AsyncDisposableStack();
+const home = await mkdtemp(join(tmpdir(), 'cairn-mariadb-bench-'));
+const identity = await findServerIdentity(null);
+await chmod(home, 0o755);
+cleaning.defer(() => rm(home, { recursive: true, force: true }));
+const settings = { 'innodb-buffer-pool-size': '512M', 'innodb-log-file-size': '512M' };
+const server = cleaning.use(await startMariadb({ settings }));
+await fillMariadb(server, sizeMb);
+for (let round = 1; round <= rounds; round++) {
+  const folder = await mkdtemp(join(home, `round-${round}-`));
+  await chmod(folder, 0o755);
+  if (identity) await chown(folder, identity.uid, identity.gid);
+  await measureRound(server, folder, round);
+  await rm(folder, { recursive: true });
+}
+const machine = { processors: cpus().length, model: cpus()[0]?.model, node: process.version };
+const sizeBytes = await folderBytes(server.dataDir);
+const report = { machine, server: server.serverVersion, sizeBytes, rounds, samples };
+process.stdout.write(`${JSON.stringify(report, null, 2)}\n\n${formatTable()}\n`);
