@@ -127,6 +127,9 @@ cleaning.defer(() => rm(home, { recursive: true, force: true }));
 const settings = { 'innodb-buffer-pool-size': '512M', 'innodb-log-file-size': '512M' };
 const server = cleaning.use(await startMariadb({ settings }));
 await fillMariadb(server, sizeMb);
+// All pages are on disk then: an incremental would find every one of them changed.
+await server.stop();
+await server.start();
 for (let round = 1; round <= rounds; round++) {
   const folder = await mkdtemp(join(home, `round-${round}-`));
   await chmod(folder, 0o755);

@@ -7,8 +7,8 @@ import { join, resolve } from 'node:path';
 const root = resolve(import.meta.dirname, '..');
 const bin = join(root, 'node_modules/.bin');
 const fileTimeoutMs = 15 * 60_000;
-/** Two cores are shared with the database servers that the tests start. */
-const concurrency = 2;
+/** On two cores: while one file waits for a server, another works. */
+const concurrency = 3;
 
 function run(program: string, args: readonly string[]): void {
   const { status } = spawnSync(program, args, { cwd: root, stdio: 'inherit' });

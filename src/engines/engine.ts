@@ -373,8 +373,8 @@ export interface EngineDriver extends LogicalDriver {
   /** Whether `startManaged` knows how to start it. */
   canStartManaged(server: ManagedServer): Promise<boolean>;
   /**
-   * Looks whether this host could start a server of that version. @throws engine-refused naming
-   * what to install
+   * The folder of the programs that could start a server of that version on this host. @throws
+   * engine-refused naming what to install
    */
   findServerBinaries(serverVersion: string): Promise<string>;
   /** Whether a server of ours runs on the folder now, on this host. */

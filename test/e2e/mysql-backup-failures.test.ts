@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { noLogPosition } from '../../src/engines/mysql/base-backup.ts';
+import { noLogPosition } from '../../src/engines/mysql/log-position.ts';
 import { CairnError, isErrorKind } from '../../src/model/errors.ts';
 import type { Connection } from '../../src/model/instance.ts';
+import { formatLogPosition, parseLogPosition } from '../../src/model/log-position.ts';
 import { Secret } from '../../src/model/secret.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import type { PhysicalScene, TakeOptions } from '../fixtures/mariadb-physical.ts';
@@ -212,6 +213,7 @@ suite('what ends a physical backup of MariaDB', { timeout: 300_000 }, () => {
     await using other = await startMariadb({ settings: { 'skip-log-bin': '1' } });
     const result = await scene.take({ connection: other.connection });
     assert.deepEqual(result.stopPosition, noLogPosition);
+    assert.deepEqual(parseLogPosition(formatLogPosition(result.stopPosition)), noLogPosition);
     assert.equal(result.notes['hasBinaryLog'], false);
     await writeFile(join(scene.folder, 'cut'), stream);
     const foreign = await scene.writeScript('foreign', [

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import type { FileSource, StartedServer } from '../../src/engines/engine.ts';
 import { withQueries } from '../../src/engines/mysql/connection.ts';
@@ -123,14 +123,19 @@ suite('an encrypted backup of MariaDB', { timeout: 180_000 }, () => {
   test('is restored and started again with keys that lie elsewhere here', async () => {
     const extraConfigFile = join(folder, 'extra.cnf');
     await writeFile(extraConfigFile, `[mysqld]\nfile_key_management_filename=${keyFile}-moved\n`);
-    const restored = await restore('elsewhere', { extraConfigFile });
+    const restored = await restore('elsewhere'.repeat(12), { extraConfigFile });
     assert.equal(await countRows(restored), 2000);
     const original = join(folder, 'unpacked', 'backup-my.cnf');
     assert.equal(
       await readFile(join(restored.managed.dataDir, 'backup-my.cnf'), 'utf8'),
       await readFile(original, 'utf8'),
     );
+    // The folder's path is too long for a socket, which lies elsewhere until it is stopped.
+    const config = await readFile(join(restored.managed.homeDir, 'server.cnf'), 'utf8');
+    const socketPath = /^socket="(.*)"$/m.exec(config)?.[1] ?? '';
+    assert.ok((await stat(socketPath)).isSocket());
     await stopManagedServer(restored.managed, systemClock, signal);
+    await assert.rejects(stat(dirname(socketPath)), { code: 'ENOENT' });
     const again = { connection: restored.connection, port: 0, rolePassword: 'keep' } as const;
     const options = { ...again, signal, log };
     await assert.rejects(startManaged(restored.managed, options, parts), (error: CairnError) => {

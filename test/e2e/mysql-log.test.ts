@@ -1,7 +1,8 @@
 // Following the binary log of real servers: every byte must come, once and in order, whatever
 // happens to the connection or the server, and nothing may be stored that is not the server's log.
 import assert from 'node:assert/strict';
-import { truncate } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { Secret } from '../../src/model/secret.ts';
@@ -9,7 +10,12 @@ import { systemClock } from '../../src/platform/clock.ts';
 import type { MariadbServer } from '../fixtures/mariadb-server.ts';
 import { startMariadb } from '../fixtures/mariadb-server.ts';
 import type { Following } from '../fixtures/memory-binlogs.ts';
-import { assertSameBytes, follow, MemoryBinlogs } from '../fixtures/memory-binlogs.ts';
+import {
+  assertSameBytes,
+  follow,
+  MemoryBinlogs,
+  readableBytes,
+} from '../fixtures/memory-binlogs.ts';
 import { hasMysql56, startMysql56 } from '../fixtures/mysql56-server.ts';
 import { startStallingProxy } from '../fixtures/stalling-proxy.ts';
 import { until } from '../fixtures/until.ts';
@@ -309,6 +315,35 @@ suite('MariaDB', () => {
     const error = await following.failure('log-gap');
     assert.match(error.message, /bin\./);
   });
+});
+
+test('a server that encrypts its log sends it readable, with all places the same', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'cairn-keys-'));
+  await using scene = new AsyncDisposableStack();
+  scene.defer(() => rm(folder, { recursive: true }));
+  await chmod(folder, 0o755);
+  const keyFile = join(folder, 'keys');
+  await writeFile(keyFile, `1;${'a7addd9adea9978fda19f21e6be98788'.repeat(2)}\n`, { mode: 0o644 });
+  const plugin = { 'plugin-load-add': 'file_key_management' };
+  const settings = { ...plugin, 'file-key-management-filename': keyFile, 'encrypt-binlog': '1' };
+  const server = scene.use(await startMariadb({ settings }));
+  await server.query('create database test');
+  const log = new MemoryBinlogs();
+  for (let cut = 0; cut < 2; cut++) {
+    const following = follow(log, server);
+    await writeRows(server, 20);
+    await server.query('flush binary logs');
+    await writeRows(server, 20);
+    await untilStored(log, server, following);
+    await following.stop();
+  }
+  for (const name of log.files.keys()) {
+    const own = await readFile(join(server.dataDir, name));
+    assert.ok(!own.includes('ledger'), 'the server encrypts');
+    assert.ok(log.bytesOf(name).includes('ledger'));
+    assert.equal(await readableBytes(log.bytesOf(name), name), own.length);
+  }
+  assert.equal(log.files.size, 3);
 });
 
 suite('MySQL 5.6', { skip: !hasMysql56 && 'it is installed on Linux, x86-64, only' }, () => {

@@ -1,11 +1,15 @@
 // Logical backups of a real MariaDB: what is dumped comes back under another name, row by row.
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { planImportCommands } from '../../src/engines/mysql/logical-client.ts';
 import { planLogicalFiles } from '../../src/engines/mysql/logical-contents.ts';
+import type { TlsMode } from '../../src/model/instance.ts';
+import { Secret } from '../../src/model/secret.ts';
 import { runCommand } from '../../src/platform/child-process.ts';
+import { findServerIdentity } from '../../src/platform/server-user.ts';
 import type { MariadbServer } from '../fixtures/mariadb-server.ts';
 import type { MysqlLogicalScene } from '../fixtures/mysql-logical-scene.ts';
 import { contentOf, createMysqlLogicalScene } from '../fixtures/mysql-logical-scene.ts';
@@ -15,10 +19,15 @@ const odd = 'we`ird-näme';
 const blobBytes = 18 * 1024 * 1024;
 
 let scene: MysqlLogicalScene;
+let authority: string;
+let certificates = '';
 
 before(async () => {
+  const { certificate, key } = await makeCertificate();
+  authority = await readFile(certificate, 'utf8');
+  const tls = { 'ssl-cert': certificate, 'ssl-key': key };
   scene = await createMysqlLogicalScene({
-    settings: { 'max-allowed-packet': '64M', 'sql-mode': '' },
+    settings: { 'max-allowed-packet': '64M', 'sql-mode': '', ...tls },
   });
   const { session } = scene.server;
   await session(async (query) => {
@@ -34,8 +43,8 @@ before(async () => {
     );
     await query('insert into orders (total) select seq / 3 from seq_1_to_5000');
     await query(
-      `create table items (id int primary key, order_id int not null, words text, raw varbinary(300),
-         at datetime, flags bit(4), shape geometry, j json,
+      `create table items (id int primary key, order_id int not null, words text,
+         raw varbinary(300),         at datetime, flags bit(4), shape geometry, j json,
          foreign key (order_id) references orders (id))`,
     );
     const awkward = '\'); drop table x; -- \\ " ` \n\r\0 -- Dump completed\nUSE `empty`;\n数据 😀';
@@ -63,7 +72,8 @@ before(async () => {
        end`,
     );
     await query(
-      "create procedure count_all() begin select count(*), '--\n-- Current Database: `x`' from orders; end",
+      `create procedure count_all() begin
+         select count(*), '--\n-- Current Database: \`x\`' from orders; end`,
     );
     await query('create function one() returns int deterministic return 1');
     await query('create event often on schedule every 1 hour do delete from isam');
@@ -72,7 +82,41 @@ before(async () => {
     await query(`insert into t values (repeat('x', ${blobBytes}))`);
   });
 });
-after(async () => await scene[Symbol.asyncDispose]());
+after(async () => {
+  await scene[Symbol.asyncDispose]();
+  await rm(certificates, { recursive: true, force: true });
+});
+
+async function makeCertificate(): Promise<{ readonly certificate: string; readonly key: string }> {
+  certificates = await mkdtemp(join(tmpdir(), 'cairn-tls-'));
+  await chmod(certificates, 0o755);
+  const [certificate, key] = [join(certificates, 'server.crt'), join(certificates, 'server.key')];
+  const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2'];
+  args.push('-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost');
+  const done = await runCommand('openssl', [...args, '-keyout', key, '-out', certificate], {
+    timeoutMs: 30_000,
+  });
+  assert.equal(done.exitCode, 0, done.stderr);
+  const identity = await findServerIdentity(null);
+  if (identity) await chown(key, identity.uid, identity.gid);
+  return { certificate, key };
+}
+
+test('the programs speak TLS as the connection says', async () => {
+  await scene.server.session(async (query) => {
+    await query("create user strict@'%' identified by 'a secret' require ssl");
+    await query("grant select, show view, trigger, event on *.* to strict@'%'");
+  });
+  const to = { ...scene.server.connection, user: 'strict', password: new Secret('a secret') };
+  const backUp = (tls: TlsMode, host: string, tlsCaPem: string | null): Promise<unknown> =>
+    scene.backUp(['empty'], { connection: { ...to, tls, host, tlsCaPem } });
+  await backUp('prefer', '127.0.0.1', null);
+  await backUp('require', '127.0.0.1', null);
+  await backUp('verify-full', 'localhost', authority);
+  await assert.rejects(backUp('disable', '127.0.0.1', null), /Access denied/);
+  await assert.rejects(backUp('verify-full', '127.0.0.1', authority), /failed/);
+  await scene.server.query("drop user strict@'%'");
+});
 
 test('databases come back under new names with every row and all that speaks of them', async () => {
   const { source, result } = await scene.backUp(['shop', odd, 'empty']);

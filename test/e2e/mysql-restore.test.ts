@@ -49,7 +49,7 @@ import { runStartCommands } from '../fixtures/hand-started.ts';
 import { takeToolBackup } from '../fixtures/mariadb-backup.ts';
 import type { MariadbServer } from '../fixtures/mariadb-server.ts';
 import { startMariadb } from '../fixtures/mariadb-server.ts';
-import { fillShop, sumShop } from '../fixtures/mariadb-shop.ts';
+import { countTicks, fillShop, sumShop } from '../fixtures/mariadb-shop.ts';
 import { until } from '../fixtures/until.ts';
 
 const signal = AbortSignal.timeout(300_000);
@@ -249,6 +249,12 @@ suite('a physical backup of MariaDB', { timeout: 300_000 }, () => {
     assert.match(grants, /RELOAD/);
     assert.doesNotMatch(grants, /INSERT|SUPER|GRANT OPTION/);
     await ask((query) => query('select count(*) from shop.orders'));
+    await stopManagedServer(managed, systemClock, signal);
+    // One that was let in from elsewhere only gets a twin.
+    const app = { ...options, connection: loginAs('app', 'known') };
+    started = await startManaged(managed, { ...app, rolePassword: 'ensure' }, parts);
+    const who = await ask((query) => query('select current_user() as u'));
+    assert.deepEqual(who, [{ u: 'app@127.0.0.1' }]);
   });
 
   test('nothing is touched when the port is taken, or the folder is not empty', async () => {
@@ -391,8 +397,3 @@ suite('a physical backup of MariaDB', { timeout: 300_000 }, () => {
     await meanwhile?.();
   }
 });
-
-async function countTicks(query: Query): Promise<number> {
-  const [row] = await query('select count(*) as n from shop.ticks');
-  return Number(row?.['n']);
-}

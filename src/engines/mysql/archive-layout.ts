@@ -61,8 +61,8 @@ Prepare it with the backup program of that release series, and only when that ha
 “completed OK!” go on with the rest:
 
 ${commands.map((line) => `  ${line}\n`).join('')}
-Where the server kept its tables encrypted, data/backup-my.cnf says which plugin it used and where it
-read its keys: both are needed to prepare and to start.
+Where the server kept its tables encrypted, data/backup-my.cnf says which plugin it used and where
+it read its keys: both are needed to prepare and to start.
 
 The options keep a copy quiet: it has no network, fires no events and follows no other server. Leave
 them out when it takes the place of the original.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CairnError } from '../../model/errors.ts';
-import { isInformationFile, parseInformation } from './backup-information.ts';
+import { isInformationFile, parseInformation, withoutSecrets } from './backup-information.ts';
 
 const checkpoints = [
   ...['backup_type = full-backuped', 'from_lsn = 0', 'to_lsn = 44404', 'last_lsn = 220197'],
@@ -64,4 +64,13 @@ test('what is missing or makes no sense is refused', () => {
   assert.throws(() => parseInformation(without, withLog), isIncomplete(/to_lsn .* is "x"/));
   // It may be older than the backup.
   assert.ok(!isInformationFile('xtrabackup_binlog_pos_innodb'));
+});
+
+test('no pass phrase of a key file gets into a backup', () => {
+  const filter = withoutSecrets('backup-my.cnf');
+  const text = '[mysqld]\ninnodb_page_size=16384\nfile_key_management_filename=/k\n';
+  const secret = 'file_key_management_filekey=open-sesame\nplugin_load=file_key_management.so\n';
+  const kept = `${text}plugin_load=file_key_management.so\n`;
+  assert.equal(filter?.(text + secret), kept);
+  assert.equal(withoutSecrets('shop/backup-my.cnf'), null);
 });

@@ -25,6 +25,16 @@ export function isInformationFile(path: string): boolean {
   return names.has(path);
 }
 
+/**
+ * The settings that the program writes down hold the pass phrase of the key file, when the server
+ * has it as plain text: a backup names where keys are, and holds none.
+ */
+export function withoutSecrets(path: string): ((text: string) => string) | null {
+  if (path !== 'backup-my.cnf') return null;
+  return (text) =>
+    text.replaceAll(/^\s*[\w-]*(filekey|password|secret|token)[\w-]*\s*=.*\n?/gim, '');
+}
+
 /** @throws engine-refused when one is missing or makes no sense */
 export function parseInformation(
   texts: ReadonlyMap<string, string>,

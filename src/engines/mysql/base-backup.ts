@@ -15,7 +15,7 @@ import type { Random } from '../../platform/random.ts';
 import type { BaseBackupOptions, BaseBackupResult } from '../engine.ts';
 import { listContents } from './backup-contents.ts';
 import type { BackupInformation } from './backup-information.ts';
-import { isInformationFile, parseInformation } from './backup-information.ts';
+import { isInformationFile, parseInformation, withoutSecrets } from './backup-information.ts';
 import type { StartSettings } from './backup-notes.ts';
 import { readEncryptionPlugin, readStartSettings, toEngineNotes } from './backup-notes.ts';
 import type { Query } from './connection.ts';
@@ -23,6 +23,7 @@ import { withQueries } from './connection.ts';
 import type { DataFolder, FolderLook } from './data-folder.ts';
 import { estimateBytes, lookAtDataFolder } from './data-folder.ts';
 import type { Flavor, FlavoredVersion } from './flavor.ts';
+import { noLogPosition } from './log-position.ts';
 import { readBinlogEnd } from './log-server.ts';
 import { readFlavor, readSystemIdentifier } from './logical-survey.ts';
 import { StreamFiles } from './stream-files.ts';
@@ -45,14 +46,6 @@ type ServerFacts = FlavoredVersion & {
   readonly startPosition: LogPosition;
   readonly look: FolderLook;
 };
-
-/** Of a server that writes no binary log. */
-export const noLogPosition = {
-  engine: 'mysql',
-  file: 'none',
-  offsetBytes: 0,
-  gtidSet: null,
-} as const satisfies LogPosition;
 
 /** The log that the program has copied; without it the files are of different moments. */
 const logFiles: Readonly<Record<Flavor, string>> = {
@@ -118,6 +111,7 @@ async function receive(
     innodbPageBytes: Number(server.settings.innodb_page_size),
     modifiedAt: clock.now(),
     isInformation: isInformationFile,
+    filterOf: withoutSecrets,
   });
   const reader = new XbstreamReader(server.flavor === 'mysql' ? 'percona' : 'mariadb', files);
   const totalBytes = await estimateBytes(folder.path, server.binlogName);

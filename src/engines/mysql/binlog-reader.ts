@@ -55,9 +55,13 @@ export async function* readEvents(chunks: Chunks, file: string): AsyncGenerator<
 /** Null until the header is there. */
 function nextSize(gathered: Gathered, file: string, startBytes: number): number | null {
   if (gathered.lengthBytes < headerBytes) return null;
-  const { sizeBytes, type } = readHeader(gathered.peek(headerBytes));
+  const { sizeBytes, type, endOffset } = readHeader(gathered.peek(headerBytes));
   if (sizeBytes < headerBytes || sizeBytes > eventBytesMax) {
     throw damaged(file, startBytes, `an event of ${sizeBytes} bytes`);
+  }
+  // Or a size that is wrong would look like a file that is cut. A place of 0 says nothing.
+  if (endOffset !== 0 && endOffset !== (startBytes + sizeBytes) % 2 ** 32) {
+    throw damaged(file, startBytes, `an event of ${sizeBytes} bytes that ends at ${endOffset}`);
   }
   if (startBytes === binlogMagic.length && type !== eventTypes.formatDescription) {
     throw damaged(file, startBytes, 'no format description');

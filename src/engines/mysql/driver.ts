@@ -1,4 +1,5 @@
 // The driver of MySQL and MariaDB: puts this folder's parts behind the engine door.
+import { dirname } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { Identity } from '../../platform/child-process.ts';
@@ -105,7 +106,8 @@ export function createMysqlDriver(options: MysqlDriverOptions): EngineDriver {
         return await startManaged(server, startOptions, { ...options, identity });
       }),
     canStartManaged: hasServerFacts,
-    findServerBinaries: async (serverVersion) => (await programs.find(serverVersion)).server,
+    findServerBinaries: async (serverVersion) =>
+      dirname((await programs.find(serverVersion)).server),
     isManagedRunning: async ({ dataDir }) => (await findServer(dataDir)) !== null,
     stopManaged: (server, signal) => guard(signal, () => stopManagedServer(server, clock, signal)),
   };

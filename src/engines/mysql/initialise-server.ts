@@ -1,6 +1,6 @@
 // An empty data folder for a server of its own (MariaDB documentation, "mariadb-install-db"; MySQL
 // manual, "Initializing the Data Directory"), to load a logical backup into.
-import { rm } from 'node:fs/promises';
+import { chown, mkdir, rm } from 'node:fs/promises';
 import { CairnError } from '../../model/errors.ts';
 import type { Identity } from '../../platform/child-process.ts';
 import { runCommand } from '../../platform/child-process.ts';
@@ -23,9 +23,14 @@ const timeoutMs = 10 * 60_000;
 /** Nothing is left of the folder when it fails. @throws engine-refused, cancelled */
 export async function initialiseData(options: InitialiseOptions): Promise<void> {
   const { tool, dataDir, identity, signal } = options;
+  // A server that starts removes temporary tables of others from a folder that they share.
+  const scratchDir = `${dataDir}.initialising`;
+  await mkdir(scratchDir, { mode: 0o700 });
+  if (identity) await chown(scratchDir, identity.uid, identity.gid);
+  const env = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C.UTF-8', TMPDIR: scratchDir };
   const { exitCode, stdout, stderr } = await runCommand(tool, initialiseArguments(options), {
-    ...{ timeoutMs, identity, signal },
-  });
+    ...{ timeoutMs, identity, signal, env },
+  }).finally(() => rm(scratchDir, { recursive: true, force: true }));
   if (exitCode === 0) return;
   await rm(dataDir, { recursive: true, force: true });
   const text = `${stdout}\n${stderr}`.trim().split('\n').slice(-6).join('; ');

@@ -9,7 +9,7 @@ import { replicaId } from './log-archive.ts';
 import { explainDumpError } from './log-errors.ts';
 import { countBehind, planWarning } from './log-probe.ts';
 
-test('what our dump takes of mysql2 is there, in the very version that it was written for', async () => {
+test('what the dump takes of mysql2 is there, in the version that it was written for', async () => {
   const root = join(import.meta.dirname, '../../..');
   const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
   assert.match(dependencies.mysql2, /^\d+\.\d+\.\d+$/);

@@ -162,7 +162,7 @@ export function planStart(
   if (sizeBytes < stored.offsetBytes) {
     const text = `the log is stored up to ${place}, but the server's ${file.name} ends at`;
     throw new CairnError('log-gap', `${text} ${sizeBytes}`, {
-      hint: `it was reset, or has lost log in a crash (sync_binlog = 1 prevents it): ${newStreamHint}`,
+      hint: `it was reset, or lost log in a crash (sync_binlog = 1 prevents it): ${newStreamHint}`,
     });
   }
   return planDumpStart(stored, resume.lastBytes);

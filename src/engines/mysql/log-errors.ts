@@ -58,7 +58,7 @@ function explainFatal(text: string, failure: DumpFailure, cause: unknown): Cairn
     return gap('the server has removed the log behind', hint);
   }
   if (storedPlace !== null && /impossible position|from position > file size/i.test(text)) {
-    const hint = `the server has lost log in a crash (sync_binlog = 1 prevents it): ${newStreamHint}`;
+    const hint = `it has lost log in a crash (sync_binlog = 1 prevents it): ${newStreamHint}`;
     return gap('the server has no log up to', hint);
   }
   if (

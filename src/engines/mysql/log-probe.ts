@@ -15,6 +15,7 @@ import type { Flavor } from './flavor.ts';
 import type { BinlogPosition } from './log-resume.ts';
 import type { BinlogEnd, BinlogFile } from './log-server.ts';
 import { readBinlogEnd, readBinlogFiles, readExpirySeconds } from './log-server.ts';
+import { expirySecondsMin } from './server-findings.ts';
 
 export type ProbeOptions = {
   readonly flavor: Flavor;
@@ -122,6 +123,3 @@ export function planWarning(
     hint: 'set binlog_expire_logs_seconds (or expire_logs_days) to a week or more',
   };
 }
-
-/** An archive that was down over a night, or a weekend, should find its log. */
-const expirySecondsMin = 2 * 86_400;

@@ -2,6 +2,7 @@
 // `SHOW GRANTS` answer (MariaDB documentation and MySQL manual, under these names). Passwords are
 // in them as the hashes that the server keeps.
 import { CairnError } from '../../model/errors.ts';
+import type { Logger } from '../../platform/logger.ts';
 import type { Query } from './connection.ts';
 import { errorNumber } from './connection-error.ts';
 import type { Flavor } from './flavor.ts';
@@ -11,6 +12,27 @@ import { quoteName } from './sql-text.ts';
 /** Made by every server for itself. */
 const systemUsers = new Set(['mariadb.sys', 'mysql.sys', 'mysql.session', 'mysql.infoschema']);
 const accessDenied = [1044, 1142, 1143, 1227];
+
+/** The role that every account of MariaDB has. */
+export const everybody = '`PUBLIC`';
+/** Grants outlive the table, the column or the routine that they speak of. */
+const isGone = [1146, 1054, 1305];
+
+/** In order. What speaks of something that is not there any more is left out. */
+export async function grantAll(
+  query: Query,
+  grants: readonly string[],
+  log: Logger,
+): Promise<void> {
+  for (const grant of grants) {
+    try {
+      await query(grant);
+    } catch (error) {
+      if (!isGone.includes(errorNumber(error) ?? 0)) throw error;
+      log.warn({ err: error }, 'a grant on something that is not there was left out');
+    }
+  }
+}
 
 /** Null: the login may not look. */
 export async function readAccounts(
@@ -36,7 +58,7 @@ export function formatAccounts(accounts: readonly DumpedAccount[]): string {
   const statements = [
     ...accounts.map(({ create }) => create),
     ...accounts.flatMap(({ grants }) => grants),
-  ];
+  ].filter((statement) => statement !== '');
   return statements.map((statement) => `${statement};\n`).join('');
 }
 
@@ -103,17 +125,22 @@ async function listAccounts(query: Query, flavor: Flavor): Promise<readonly Foun
 }
 
 async function readAccount(query: Query, { name, isRole }: FoundAccount): Promise<DumpedAccount> {
-  const create = isRole
-    ? `CREATE ROLE ${name}`
-    : firstText(await query(`show create user ${name}`), name);
+  const create = await readCreate(query, { name, isRole });
   const grants = (await query(`show grants for ${name}`)).map((row) => firstText([row], name));
   // A role lists what the roles in it may do, too.
   const own = grants.filter((grant) => !isRole || isGrantTo(grant, name));
   return { name, is_role: isRole, create, grants: own };
 }
 
+async function readCreate(query: Query, { name, isRole }: FoundAccount): Promise<string> {
+  if (name === everybody) return '';
+  if (isRole) return `CREATE ROLE ${name}`;
+  return firstText(await query(`show create user ${name}`), name);
+}
+
 function isGrantTo(grant: string, name: string): boolean {
-  return !grant.startsWith('GRANT ') || `${grant} `.includes(` TO ${name} `);
+  const written = name === everybody ? 'PUBLIC' : name;
+  return !grant.startsWith('GRANT ') || `${grant} `.includes(` TO ${written} `);
 }
 
 function firstText(rows: readonly Readonly<Record<string, unknown>>[], name: string): string {

@@ -31,6 +31,7 @@ import { DumpFiles } from './logical-files.ts';
 import type { FoundDatabase, ServerSurvey } from './logical-survey.ts';
 import {
   hasHistory,
+  leftOut,
   readDefinitions,
   readPosition,
   readSystemIdentifier,
@@ -89,6 +90,7 @@ async function backUp(
   const files = new DumpFiles(options.sink, clock.now());
   const reader = new DumpReader();
   const accounts = await dumpAll({ ...scene, program: dump, reader, files }, options);
+  if (accounts === null) log.warn({}, 'the login may not read the accounts: none are backed up');
   await files.writeFile(accountsPath, Buffer.from(formatAccounts(accounts ?? [])));
   const contents: DumpContents = {
     format: 1,
@@ -166,7 +168,7 @@ async function runDump(
   const { flavor, hasBinaryLog } = survey;
   const { program, names, signal, take } = run;
   const args = dumpArguments({
-    ...{ flavor, databases: names, withHistory: hasHistory(survey) },
+    ...{ flavor, databases: names, withHistory: hasHistory(survey), leftOut: leftOut(survey) },
     // MySQL's stops all writers for a moment, and needs more rights.
     withPosition: hasBinaryLog && (isWhole || flavor === 'mariadb'),
   });
@@ -178,12 +180,14 @@ async function runDump(
 function assertSame(what: string, before: unknown, after: unknown): void {
   if (isDeepStrictEqual(before, after)) return;
   throw new CairnError('engine-refused', `${what} were changed while the backup was taken`, {
-    hint: 'take it again when nobody changes them, or on the server\u2019s host, where the files are copied',
+    hint:
+      'take it again when nobody changes them, or on the server\u2019s host, where the files are ' +
+      'copied',
   });
 }
 
 function describe(
-  { name, characterSet, collation, withoutSnapshot }: FoundDatabase,
+  { name, characterSet, collation, withoutSnapshot, brokenViews }: FoundDatabase,
   reader: DumpReader,
 ): DumpContents['databases'][number] {
   const { tables, definers, largestStatementBytes } = reader.textOf(name);
@@ -192,17 +196,26 @@ function describe(
     ...{ definers: [...definers], tables: [...tables] },
     statement_bytes_max: largestStatementBytes,
     tables_without_snapshot: [...withoutSnapshot],
+    broken_views: brokenViews.map((view) => ({ name: view.name, create: view.create })),
   };
 }
 
-function warnOfUnsafe({ databases }: ServerSurvey, log: RunOptions['log']): void {
-  const unsafe = databases.flatMap(({ name, withoutSnapshot }) =>
+function warnOfUnsafe(survey: ServerSurvey, log: RunOptions['log']): void {
+  const unsafe = survey.databases.flatMap(({ name, withoutSnapshot }) =>
     withoutSnapshot.map((table) => `${name}.${table}`),
   );
-  if (unsafe.length === 0) return;
-  const tables = unsafe.slice(0, 20).join(', ');
-  const text = 'tables without transactions are read when their turn comes, not as of one moment';
-  log.warn({ count: unsafe.length, tables }, text);
+  const shown = (names: readonly string[]): { readonly count: number; readonly names: string } => ({
+    count: names.length,
+    names: names.slice(0, 20).join(', '),
+  });
+  if (unsafe.length > 0) {
+    const text = 'tables without transactions are read when their turn comes, not as of one moment';
+    log.warn(shown(unsafe), text);
+  }
+  const broken = leftOut(survey);
+  if (broken.length > 0) {
+    log.warn(shown(broken), 'views that speak of what is not there cannot be dumped');
+  }
 }
 
 function toBackupContents({ databases }: ServerSurvey): NonNullable<BaseBackupResult['contents']> {

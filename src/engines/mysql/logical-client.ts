@@ -36,6 +36,8 @@ export type DumpChoice = {
   readonly withPosition: boolean;
   /** Whether old rows of system-versioned tables come too. */
   readonly withHistory: boolean;
+  /** Views that cannot be dumped: `database.view`. */
+  readonly leftOut: readonly string[];
 } & (
   | { readonly databases: readonly string[] }
   | { readonly database: string; readonly tables: readonly string[] }
@@ -51,7 +53,7 @@ const packetOption = '--max-allowed-packet=1G';
 const charsetOption = '--default-character-set=utf8mb4';
 
 export function dumpArguments(choice: DumpChoice): readonly string[] {
-  const { flavor, withPosition, withHistory } = choice;
+  const { flavor, withPosition, withHistory, leftOut } = choice;
   const position = {
     mariadb: ['--master-data=2', '--gtid'],
     mysql: ['--source-data=2'],
@@ -65,6 +67,7 @@ export function dumpArguments(choice: DumpChoice): readonly string[] {
     ...['--single-transaction', '--quick', '--hex-blob', charsetOption, packetOption],
     ...own[flavor],
     ...(withHistory ? ['--dump-history'] : []),
+    ...leftOut.map((view) => `--ignore-table=${view}`),
   ];
   if ('tables' in choice) {
     return [...common, '--skip-triggers', '--', choice.database, ...choice.tables];
@@ -112,9 +115,10 @@ export async function runClient(
 export function planImportCommands({ databaseName }: LogicalFile, path: string): readonly string[] {
   if (databaseName === null) return [];
   const create = `create database ${quoteName(databaseName)}`;
+  const args = importArguments(databaseName).map(quoteForShell);
   return [
     `mariadb --execute=${quoteForShell(create)}`,
-    `mariadb ${importArguments(databaseName).map(quoteForShell).join(' ')} < ${quoteForShell(path)}`,
+    `mariadb ${args.join(' ')} < ${quoteForShell(path)}`,
   ];
 }
 

@@ -29,11 +29,14 @@ const Database = Type.Object({
   tables: Type.Array(Type.Object({ name: Type.String(), rows: Count })),
   /** Tables whose engine has no transactions: their rows may be of another moment. */
   tables_without_snapshot: Type.Array(Type.String()),
+  /** Views that speak of what was not there: they are not in the dump. */
+  broken_views: Type.Array(Type.Object({ name: Type.String(), create: Type.String() })),
 });
 const Account = Type.Object({
   /** As SQL writes it: `user`@`host`, or `role`. */
   name: Type.String(),
   is_role: Type.Boolean(),
+  /** Empty for the role of everybody, which is always there. */
   create: Type.String(),
   grants: Type.Array(Type.String()),
 });

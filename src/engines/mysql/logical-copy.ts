@@ -16,6 +16,7 @@ import type {
 import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
 import { errorNumber } from './connection-error.ts';
+import type { Flavor } from './flavor.ts';
 import type { LogicalParts, LogicalTools } from './logical-backup.ts';
 import type { DumpChoice } from './logical-client.ts';
 import {
@@ -29,7 +30,8 @@ import type { DumpedTable, DumpedText } from './logical-dump.ts';
 import { DumpReader } from './logical-dump.ts';
 import { ProgramText } from './logical-programs.ts';
 import { loadPrograms } from './logical-restore.ts';
-import { hasHistory, readFlavor, surveyServer } from './logical-survey.ts';
+import type { ServerSurvey } from './logical-survey.ts';
+import { hasHistory, leftOut, readFlavor, surveyServer } from './logical-survey.ts';
 import type { WorkDatabase } from './logical-target.ts';
 import {
   countTables,
@@ -145,8 +147,8 @@ export async function copyTables(
 type Pipe = {
   readonly from: Connection;
   readonly to: Connection;
-  readonly source: { readonly flavor: 'mariadb' | 'mysql'; readonly serverVersion: string };
-  readonly target: { readonly flavor: 'mariadb' | 'mysql' };
+  readonly source: ServerSurvey;
+  readonly target: { readonly flavor: Flavor };
   readonly fromTools: LogicalTools;
   readonly toTools: LogicalTools;
   readonly onBytes: (bytes: number) => void;
@@ -194,6 +196,7 @@ async function pipeDump(
         program: fromTools.dump,
         args: dumpArguments({
           ...{ flavor: source.flavor, withPosition: false, withHistory: hasHistory(source) },
+          leftOut: leftOut(source),
           ...choice,
         }),
         ...{ signal, silenceMs: dumpSilenceMs },

@@ -28,7 +28,9 @@ const orders = [
 const trigger = [
   "/*!50003 SET sql_mode              = 'NO_BACKSLASH_ESCAPES' */ ;",
   'DELIMITER ;;',
-  "/*!50003 CREATE*/ /*!50017 DEFINER=`se``ller`@`%`*/ /*!50003 trigger t before insert on orders\nfor each row begin\nset @a = '\\';\n-- USE `other`;\nUSE `other`;\nend */;;",
+  '/*!50003 CREATE*/ /*!50017 DEFINER=`se``ller`@`%`*/ ' +
+    '/*!50003 trigger t before insert on orders\nfor each row begin\n' +
+    "set @a = '\\';\n-- USE `other`;\nUSE `other`;\nend */;;",
   'DELIMITER ;',
   '/*!50003 SET sql_mode              = @saved_sql_mode */ ;',
 ];

@@ -56,18 +56,28 @@ const lineBreak = Buffer.from('\n');
 const preambleBytesMax = 2 ** 20;
 
 const name = '`((?:[^`]|``)*)`';
+const tableStatements = [
+  '(?:DROP|CREATE) (?:TABLE|SEQUENCE)\\b',
+  '(?:DO|SELECT) SETVAL\\b',
+  'UNLOCK TABLES',
+  '/\\*!40000 ALTER TABLE',
+  // Settings around the definition of a table, and around rows of the past.
+  '/\\*!(?:40\\d{3}|50503|50717) S',
+  '/\\*M!\\d+ SET',
+];
 const patterns = {
   use: new RegExp(`^USE ${name}`),
   createDatabase: /^CREATE DATABASE /,
   lock: new RegExp(`^LOCK TABLES ${name} `),
   insert: new RegExp(`^(?:INSERT|REPLACE)(?:\\s+IGNORE)?\\s+INTO ${name} (\\()?`),
   /** What else makes and fills tables; all other statements come when all tables are there. */
-  ofTables:
-    /^(?:(?:DROP|CREATE)\s+(?:TABLE|SEQUENCE)\b|(?:DO|SELECT) SETVAL\b|UNLOCK TABLES|\/\*!40000 ALTER TABLE|\/\*!(?:40\d{3}|50503|50717) S|\/\*M!\d+ SET|SET @?@?(?:session\.)?system_versioning)/i,
+  ofTables: new RegExp(`^(?:${tableStatements.join('|')})`),
   postamble: /^\/\*!40103 SET TIME_ZONE=@OLD_TIME_ZONE/,
   definer: /\bDEFINER\s*=\s*(`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?)/,
-  position:
-    /^-- (?:CHANGE (?:MASTER|REPLICATION SOURCE) TO) (?:MASTER|SOURCE)_LOG_FILE='([^']+)', (?:MASTER|SOURCE)_LOG_POS=(\d{1,15});/,
+  position: new RegExp(
+    "^-- CHANGE (?:MASTER|REPLICATION SOURCE) TO (?:MASTER|SOURCE)_LOG_FILE='([^']+)', " +
+      '(?:MASTER|SOURCE)_LOG_POS=(\\d{1,15});',
+  ),
   gtidSet: /^-- SET GLOBAL gtid_slave_pos='([^']*)'/,
   completed: /^-- Dump completed/,
 };

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
 import type { FileSource } from '../engine.ts';
 import type { Query } from './connection.ts';
-import { readAccountNames } from './logical-accounts.ts';
+import { everybody, grantAll, readAccountNames } from './logical-accounts.ts';
 import { importArguments, importSilenceMs, runClient } from './logical-client.ts';
 import type { DumpContents, DumpedDatabase } from './logical-contents.ts';
 import { contentsPath, filesOf, parseContents } from './logical-contents.ts';
@@ -96,7 +96,7 @@ async function* readFile(
 }
 
 /** As they were: those that an empty server begins with and the backup does not know go. */
-async function makeAccounts(query: Query, { contents, flavor }: Load): Promise<void> {
+async function makeAccounts(query: Query, { contents, flavor, log }: Load): Promise<void> {
   const { accounts, has_accounts: isKnown } = contents;
   if (!isKnown) return;
   await query('set sql_log_bin = 0');
@@ -110,12 +110,13 @@ async function makeAccounts(query: Query, { contents, flavor }: Load): Promise<v
   await query('flush privileges');
   const own = `${quoteName(serviceUser)}@`;
   const existing = [...(await readAccountNames(query, flavor))].filter(
-    (name) => !name.startsWith(own),
+    (name) => !name.startsWith(own) && name !== everybody,
   );
   for (const name of existing) await query(`drop ${kindOf(name)} ${name}`);
   const wanted = accounts.filter(({ name }) => !name.startsWith(own));
-  for (const { create } of wanted) await query(create);
-  for (const grant of wanted.flatMap(({ grants }) => grants)) await query(grant);
+  for (const { create } of wanted) if (create !== '') await query(create);
+  const grants = wanted.flatMap((account) => account.grants);
+  await grantAll(query, grants, log);
   await query('flush privileges');
 }
 

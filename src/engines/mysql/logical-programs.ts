@@ -36,19 +36,22 @@ export class ProgramText {
   }
 }
 
-const eventPattern =
-  /^(\/\*!50106 CREATE\*\/[^\n]*?\bEVENT `(?:[^`]|``)*` ON SCHEDULE [^]*? ON COMPLETION (?:NOT )?PRESERVE )(?:ENABLE|DISABLE)\b/;
+const eventPattern = new RegExp(
+  '^(/\\*!50106 CREATE\\*/[^\\n]*?\\bEVENT `(?:[^`]|``)*` ON SCHEDULE [^]*?' +
+    ' ON COMPLETION (?:NOT )?PRESERVE )(?:ENABLE|DISABLE)\\b',
+);
 
 export function disableEvent(statement: string): string {
   return statement.replace(eventPattern, '$1DISABLE');
 }
 
 const word = '(?:`(?:[^`]|``)*`|[\\w$\\x80-\\xff]+)';
-const triggerPattern =
-  /^\/\*!50003 CREATE\*\/ (?:\/\*!50017 DEFINER=[^\n]*?\*\/ )?\/\*!50003 TRIGGER\b/i;
+const owner = `(?:${word}\\s*\\.\\s*)?`;
+const trigger = '^/\\*!50003 CREATE\\*/ (?:/\\*!50017 DEFINER=[^\\n]*?\\*/ )?/\\*!50003 TRIGGER\\s';
+const triggerPattern = new RegExp(trigger, 'i');
 const placePattern = new RegExp(
-  `(\\bTRIGGER\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?)(?:${word}\\s*\\.\\s*)?(${word}\\s+(?:BEFORE|AFTER)\\s+` +
-    `[\\w\\s,\`]+?\\s+ON\\s+)(?:${word}\\s*\\.\\s*)?(${word})(?=\\s)`,
+  `(${trigger}+(?:IF\\s+NOT\\s+EXISTS\\s+)?)${owner}` +
+    `(${word}\\s+(?:BEFORE|AFTER)\\s+[\\w\\s,\`]+?\\s+ON\\s+)${owner}(${word})(?=\\s)`,
   'i',
 );
 

@@ -6,7 +6,12 @@ import type { DatabaseRestoreOptions, LogicalSource, RestoredDatabase } from '..
 import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
 import { errorNumber } from './connection-error.ts';
-import { assertDefinersExist, planMissingAccounts, readAccountNames } from './logical-accounts.ts';
+import {
+  assertDefinersExist,
+  grantAll,
+  planMissingAccounts,
+  readAccountNames,
+} from './logical-accounts.ts';
 import type { LogicalParts } from './logical-backup.ts';
 import type { ClientTarget } from './logical-client.ts';
 import { importArguments, importSilenceMs, runClient } from './logical-client.ts';
@@ -199,9 +204,7 @@ async function prepareAccounts(
   });
   if (existing === null) return;
   if (missingRoles === 'create') {
-    for (const statement of planMissingAccounts(contents.accounts, definers, existing)) {
-      await query(statement);
-    }
+    await grantAll(query, planMissingAccounts(contents.accounts, definers, existing), log);
   }
   assertDefinersExist(definers, await readAccountNames(query, flavor));
 }

@@ -4,8 +4,11 @@ import type { Connection } from '../../model/instance.ts';
 import type { LogPosition } from '../../model/log-position.ts';
 import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
+import { errorNumber } from './connection-error.ts';
 import type { Flavor, FlavoredVersion } from './flavor.ts';
 import { flavors, parseServerVersion } from './flavor.ts';
+import { noLogPosition } from './log-position.ts';
+import { quoteName } from './sql-text.ts';
 
 export type FoundDatabase = {
   readonly name: string;
@@ -15,7 +18,15 @@ export type FoundDatabase = {
   readonly sizeBytes: number;
   /** Tables whose engine has no transactions. */
   readonly withoutSnapshot: readonly string[];
+  /** Views that speak of what is not there: no dump can hold them. */
+  readonly brokenViews: readonly BrokenView[];
   readonly tables: readonly string[];
+};
+
+export type BrokenView = {
+  readonly name: string;
+  /** The statement that would make it. */
+  readonly create: string;
 };
 
 export type ServerSurvey = {
@@ -32,6 +43,7 @@ export type ServerSurvey = {
 const systemDatabases = new Set(['information_schema', 'performance_schema', 'mysql', 'sys']);
 /** Made by the server, with a table of its own behind. */
 const sequenceType = 'SEQUENCE';
+const viewInvalid = 1356;
 const settingNames = [
   'lower_case_table_names',
   'character_set_server',
@@ -98,6 +110,13 @@ export function hasHistory({
  * number that begin the GTIDs that it gives. (`server_uid` is no such thing: it is made of the port
  * and a network card, and becomes another one in the next container.)
  */
+/** As the dump programs name what they leave out. */
+export function leftOut({ databases }: Pick<ServerSurvey, 'databases'>): readonly string[] {
+  return databases.flatMap(({ name, brokenViews }) =>
+    brokenViews.map((view) => `${name}.${view.name}`),
+  );
+}
+
 /** What no other server has; older MariaDB knows none, and is known by where it is. */
 export async function readSystemIdentifier(query: Query, flavor: Flavor): Promise<string> {
   const statements: Readonly<Record<Flavor, string>> = {
@@ -137,18 +156,19 @@ export async function readPosition(
   query: Query,
   { flavor, hasBinaryLog }: Pick<ServerSurvey, 'flavor' | 'hasBinaryLog'>,
 ): Promise<LogPosition> {
-  const none = { engine: 'mysql', file: '', offsetBytes: 0, gtidSet: null } as const;
-  if (!hasBinaryLog) return none;
+  if (!hasBinaryLog) return noLogPosition;
   for (const statement of flavors[flavor].positionStatements) {
     try {
       const [row] = await query(statement);
-      if (row) return { ...none, file: String(row['File']), offsetBytes: Number(row['Position']) };
+      if (!row) continue;
+      const [file, offsetBytes] = [String(row['File']), Number(row['Position'])];
+      return { engine: 'mysql', file, offsetBytes, gtidSet: null };
     } catch (error) {
       // Of a statement that this version does not know, or that the login may not execute.
       if (!isErrorAnswer(error)) throw error;
     }
   }
-  return none;
+  return noLogPosition;
 }
 
 async function getDatabases(
@@ -158,6 +178,7 @@ async function getDatabases(
   const all = await listDatabases(query);
   const wanted = names === 'all' ? all.map(({ name }) => name) : names;
   const tables = await listTables(query);
+  const broken = await findBrokenViews(query, new Set(wanted));
   return wanted.map((name) => {
     const found = all.find((one) => one.name === name);
     if (!found) {
@@ -171,6 +192,7 @@ async function getDatabases(
       ...found,
       sizeBytes: own.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       withoutSnapshot: own.filter(({ isSafe }) => !isSafe).map((one) => one.name),
+      brokenViews: broken.filter(({ database }) => database === name),
       tables: own.map((one) => one.name),
     };
   });
@@ -191,6 +213,29 @@ async function listDatabases(
       collation: String(row['collation']),
     }))
     .filter(({ name }) => !systemDatabases.has(name.toLowerCase()));
+}
+
+async function findBrokenViews(
+  query: Query,
+  databases: ReadonlySet<string>,
+): Promise<readonly (BrokenView & { readonly database: string })[]> {
+  const rows = await query(
+    'select table_schema as db, table_name as name from information_schema.views',
+  );
+  const broken: (BrokenView & { readonly database: string })[] = [];
+  for (const row of rows) {
+    const [database, name] = [String(row['db']), String(row['name'])];
+    if (!databases.has(database)) continue;
+    const path = `${quoteName(database)}.${quoteName(name)}`;
+    try {
+      await query(`show fields from ${path}`);
+    } catch (error) {
+      if (errorNumber(error) !== viewInvalid) throw error;
+      const [shown] = await query(`show create view ${path}`);
+      broken.push({ database, name, create: String(shown?.['Create View'] ?? '') });
+    }
+  }
+  return broken;
 }
 
 async function listTables(query: Query): Promise<

@@ -70,9 +70,8 @@ export async function createDatabase(
   { characterSet, collation }: Pick<WorkDatabase, 'characterSet' | 'collation'>,
 ): Promise<void> {
   try {
-    await query(
-      `create database ${quoteName(name)} character set ${word(characterSet)} collate ${word(collation)}`,
-    );
+    const sorting = `character set ${word(characterSet)} collate ${word(collation)}`;
+    await query(`create database ${quoteName(name)} ${sorting}`);
   } catch (error) {
     if (errorNumber(error) === databaseExists) throw nameTaken(name, error);
     throw error;
@@ -177,7 +176,7 @@ export async function assertRoomForRows(query: Query, neededBytes: number): Prom
   const [row] = await query('select @@global.max_allowed_packet as n');
   const allowedBytes = Number(row?.['n']);
   if (neededBytes <= allowedBytes) return;
-  const text = `the backup has a row that takes ${neededBytes} bytes to write, and the server takes`;
+  const text = `the backup has a row that takes ${neededBytes} bytes to write; the server takes`;
   throw new CairnError('engine-refused', `${text} ${allowedBytes}`, {
     hint: `for the restore: set global max_allowed_packet = ${roundUp(neededBytes)}`,
   });

@@ -2,10 +2,12 @@
 // the arguments that we start servers with and by where they work: a pid file outlives a crash, and
 // is written late. A server is a session of its own and outlives us.
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { ManagedServer } from '../../model/instance.ts';
 import { runCommand } from '../../platform/child-process.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { readFileIfPresent } from '../../platform/private-file.ts';
+import { removeSocketFolder } from '../../platform/server-folder.ts';
 import type { EndSteps } from '../../platform/server-process.ts';
 import { endProcess } from '../../platform/server-process.ts';
 import { throwIfAborted } from './connection.ts';
@@ -49,6 +51,8 @@ export async function findServer(dataDir: string): Promise<FoundServer | null> {
   return found ?? null;
 }
 
+export const configPathOf = ({ homeDir }: ManagedServer): string => join(homeDir, 'server.cnf');
+
 /** Harmless when nothing runs on the folder. */
 export async function stopManagedServer(
   server: ManagedServer,
@@ -59,6 +63,9 @@ export async function stopManagedServer(
   const found = await findServer(server.dataDir);
   // Whoever waits may stop waiting, but a shutdown that has begun is carried through.
   if (found) await endProcess(found.pid, clock, found.steps);
+  const config = await readFileIfPresent(configPathOf(server));
+  const socket = /^socket="(.*)"$/m.exec(config ?? '')?.[1];
+  if (socket !== undefined) await removeSocketFolder(dirname(socket));
 }
 
 async function findInProc(folder: string): Promise<FoundServer | undefined> {

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { access, constants, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
 import { MiB } from '../../model/units.ts';
 import type { Identity } from '../../platform/child-process.ts';
@@ -72,8 +72,8 @@ export async function assertKeysAtHand(
   await access(keyFile, constants.R_OK).catch((cause: unknown) => {
     throw new CairnError(
       'engine-refused',
-      `the backup is encrypted: plugin ${plugin} read its keys from ${keyFile} on the old server, ` +
-        'and there is no such file here',
+      `the backup is encrypted: plugin ${plugin} read its keys from ${keyFile} on the old ` +
+        'server, and there is no such file here',
       { hint: keyHint(plugin), cause },
     );
   });
@@ -121,12 +121,17 @@ async function withExtraConfig<T>(
 }
 
 /** Answers the exit code. */
+/** Temporary files of its own: it might remove those of servers in a folder that they share. */
+function toolEnvironment(logPath: string): Readonly<Record<string, string>> {
+  return { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C.UTF-8', TMPDIR: dirname(logPath) };
+}
+
 async function runTool(args: readonly string[], options: PrepareOptions): Promise<number> {
   const { tool, identity, logPath } = options;
   await rm(logPath, { force: true });
   await using log = await open(logPath, 'wx', 0o600);
   const child = spawn(tool, args, {
-    ...spawnBase({ identity, cwd: options.dataDir }),
+    ...spawnBase({ identity, cwd: options.dataDir, env: toolEnvironment(logPath) }),
     stdio: ['ignore', log.fd, log.fd],
   });
   const deadline = deadlineSignal(timeoutMs, options.signal);

@@ -29,6 +29,6 @@ export function needTool(tools: MysqlTools, name: keyof MysqlTools): string {
   const path = tools[name];
   if (path !== null) return path;
   throw new CairnError('engine-refused', `the ${name} program of the server is not installed`, {
-    hint: 'install the packages mariadb-server, mariadb-client and mariadb-backup of the release series',
+    hint: 'install mariadb-server, mariadb-client and mariadb-backup of the release series',
   });
 }

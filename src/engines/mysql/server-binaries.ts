@@ -98,7 +98,9 @@ export async function findClients(
   if (client !== null && dump !== null) return { client, dump };
   const names = `${flavors[flavor].programs.client[0]} and ${flavors[flavor].programs.dump[0]}`;
   throw new CairnError('engine-refused', `${names} are not installed here`, {
-    hint: `install the client programs of ${flavors[flavor].title}, or name their folder in CAIRN_MYSQL_BIN_DIRS`,
+    hint:
+      `install the client programs of ${flavors[flavor].title}, ` +
+      'or name their folder in CAIRN_MYSQL_BIN_DIRS',
   });
 }
 

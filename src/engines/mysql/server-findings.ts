@@ -42,7 +42,7 @@ export type LogSettings = {
 };
 
 /** An archive that is away for that long, a weekend, loses nothing. */
-const expirySecondsMin = 3 * 86_400;
+export const expirySecondsMin = 3 * 86_400;
 const tlsHint = 'switch on TLS on the server and use sslmode=verify-full';
 const restartHint = 'in the configuration, and restart the server';
 

@@ -5,11 +5,10 @@ import { CairnError } from '../../model/errors.ts';
 import type { Connection, ManagedServer } from '../../model/instance.ts';
 import { Secret } from '../../model/secret.ts';
 import { choosePort } from '../../platform/free-port.ts';
-import { endProcess } from '../../platform/server-process.ts';
 import type { ManagedStartOptions, StartedServer } from '../engine.ts';
 import { withQueries } from './connection.ts';
 import { readFlavor, readSystemIdentifier } from './logical-survey.ts';
-import { findServer } from './managed-server.ts';
+import { findServer, stopManagedServer } from './managed-server.ts';
 import type { ServerFacts } from './server-facts.ts';
 import { readServerFacts } from './server-facts.ts';
 import { ensureAccount } from './service-account.ts';
@@ -73,7 +72,7 @@ async function findUsable(
     if (outside.password !== null && (await canLogIn(outside, options))) return outside;
   }
   options.log.info({ pid: found.pid }, 'stopping a server that an earlier start has left');
-  await endProcess(found.pid, clock, found.steps);
+  await stopManagedServer(managed, clock, options.signal);
   return null;
 }
 

@@ -22,7 +22,7 @@ import {
 import type { RunningServer } from '../../platform/server-process.ts';
 import { endProcess, launchServer } from '../../platform/server-process.ts';
 import { throwIfAborted, withQueries } from './connection.ts';
-import { dropSteps, stopSteps } from './managed-server.ts';
+import { configPathOf, dropSteps, stopSteps } from './managed-server.ts';
 import type { ServerMode } from './server-config.ts';
 import { formatServerConfig, serverArguments } from './server-config.ts';
 import type { ServerFacts } from './server-facts.ts';
@@ -118,7 +118,7 @@ export async function launchOn(
   const initFile = access === 'service' ? initFileOf(managed) : null;
   const password = newServicePassword(random);
   if (initFile !== null) await writeFor(identity, initFile, serviceStatements(password));
-  const configPath = join(homeDir, 'server.cnf');
+  const configPath = configPathOf(managed);
   const { settings, serverId } = facts;
   const config = formatServerConfig({
     ...{ homeDir, socketPath, mode, settings, serverId, extraConfigFile, initFile },

@@ -13,6 +13,7 @@ import {
   seek,
 } from '../../../test/fixtures/xbstream-chunks.ts';
 import type { CairnError } from '../../model/errors.ts';
+import { withoutSecrets } from './backup-information.ts';
 import { StreamFiles } from './stream-files.ts';
 import { XbstreamReader } from './xbstream.ts';
 
@@ -23,7 +24,14 @@ async function store(
   sink: MemorySink = createMemorySink(),
 ): Promise<{ readonly sink: MemorySink; readonly files: StreamFiles }> {
   const isInformation = (path: string): boolean => path === 'info';
-  const files = new StreamFiles({ sink, innodbPageBytes: 16_384, modifiedAt, isInformation });
+  const filterOf = withoutSecrets;
+  const files = new StreamFiles({
+    sink,
+    innodbPageBytes: 16_384,
+    modifiedAt,
+    isInformation,
+    filterOf,
+  });
   const reader = new XbstreamReader('mariadb', files);
   for (let at = 0; at < stream.length; at += 29) await reader.push(stream.subarray(at, at + 29));
   reader.end();

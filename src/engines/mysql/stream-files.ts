@@ -15,6 +15,8 @@ export type StreamFilesOptions = {
   readonly modifiedAt: Date;
   /** The paths of which the text is kept. */
   readonly isInformation: (path: string) => boolean;
+  /** Of small files: what is stored in place of their text; null: they are stored as they come. */
+  readonly filterOf: (path: string) => ((text: string) => string) | null;
 };
 
 type OpenFile = {
@@ -22,6 +24,7 @@ type OpenFile = {
   readonly pageSizeBytes: number;
   readonly growing: GrowingFile;
   readonly text: Buffer[] | null;
+  readonly filter: ((text: string) => string) | null;
   sizeBytes: number;
   /** Where the next payload belongs: the end, unless it was sought. */
   positionBytes: number;
@@ -78,7 +81,7 @@ export class StreamFiles implements XbstreamHandler {
     if (positionBytes === sizeBytes) {
       file.sizeBytes = file.positionBytes;
       this.#keepText(file, bytes);
-      return file.growing.write(bytes);
+      return file.filter ? undefined : file.growing.write(bytes);
     }
     if (file.positionBytes > Math.min(sizeBytes, file.pageSizeBytes)) {
       throw refused(`${path} is written anew at ${positionBytes}, which cannot be stored`);
@@ -89,11 +92,13 @@ export class StreamFiles implements XbstreamHandler {
 
   end(path: string, { isRewrite }: Pick<PayloadPlace, 'isRewrite'>): void {
     const file = this.#open.get(path) ?? this.#begin(path, isRewrite);
+    const text = file.text && Buffer.concat(file.text).toString('utf8');
+    if (file.filter) void file.growing.write(Buffer.from(file.filter(text ?? '')));
     file.growing.end();
     this.#open.delete(path);
     if (this.#current === file) this.#current = null;
     this.#ended.set(path, file.sizeBytes);
-    if (file.text) this.#information.set(path, Buffer.concat(file.text).toString('utf8'));
+    if (text !== null && this.#options.isInformation(path)) this.#information.set(path, text);
   }
 
   rename(path: string, newPath: string): void {
@@ -137,8 +142,9 @@ export class StreamFiles implements XbstreamHandler {
     const growing = sink.beginGrowing(
       finalPath === path ? meta : { ...meta, comparedWith: finalPath },
     );
-    const text = isInformation(path) ? [] : null;
-    const file = { path, pageSizeBytes, growing, text, sizeBytes: 0, positionBytes: 0 };
+    const filter = this.#options.filterOf(path);
+    const text = isInformation(path) || filter ? [] : null;
+    const file = { path, pageSizeBytes, growing, text, filter, sizeBytes: 0, positionBytes: 0 };
     this.#open.set(path, file);
     return file;
   }

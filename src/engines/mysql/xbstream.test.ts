@@ -170,6 +170,7 @@ test('a sparse file is stored with its zeros', async () => {
   const sink = createMemorySink();
   const files = new StreamFiles({
     ...{ sink, innodbPageBytes: 16_384, modifiedAt: new Date(0), isInformation: () => false },
+    filterOf: () => null,
   });
   const reader = new XbstreamReader('percona', files);
   await reader.push(Buffer.concat([sparse('a.ibd', [[3, 'x']]), end('a.ibd')]));

@@ -8,6 +8,7 @@ import { CairnError, toCairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
+import { abortError } from '../guard.ts';
 import type { ResultSet, ServerReport } from './backend-messages.ts';
 import {
   copyDataHeader,
@@ -17,7 +18,6 @@ import {
   parseRow,
   queryMessage,
 } from './backend-messages.ts';
-import { abortError } from '../guard.ts';
 import { closeClient, openClient, socketOf } from './connection.ts';
 import { MessageFramer } from './message-framer.ts';
 import { lendReads } from './receive-socket.ts';
