@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the tests use besides npm's packages: Debian's PostgreSQL 15 with its tools (pg_verifybackup, pg_amcheck), its
-# MariaDB, two S3 stores (Ceph and Swift), and a MySQL 5.6 on machines that it runs on. The tests start servers of their
-# own; no service of a package is started.
+# MariaDB, two S3 stores (Ceph and Swift), FreeTDS's client, and a MySQL 5.6 on machines that it runs on. The tests start
+# servers of their own; no service of a package is started.
 set -eu
 cd "$(dirname -- "$0")/.."
 
@@ -21,6 +21,7 @@ want /usr/bin/swift-account-server swift-account
 want /usr/bin/swift-container-server swift-container
 want /usr/bin/swift-object-server swift-object
 want /usr/bin/memcached memcached
+want /usr/bin/tsql freetds-bin
 
 # Not among the packages of package.json: those must install on every platform, and in production.
 mysql56=node_modules/.mysql-5.6

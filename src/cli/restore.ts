@@ -135,7 +135,8 @@ async function restoreFolder(
       write: options.delta ? 'differences' : 'new-files',
       tablespaceDirs: parseTablespaces(options.tablespace ?? []),
       onProgress: (doneBytes, totalBytes) => {
-        sizeBytes = totalBytes;
+        // Log that is replayed afterwards counts from nought again.
+        sizeBytes = Math.max(sizeBytes, totalBytes);
         const seconds = Math.max(0.001, (program.clock.monotonicMs() - beganMs) / 1000);
         progress.update('restoring', doneBytes, totalBytes, doneBytes / seconds);
       },

@@ -82,7 +82,8 @@ function parseQuery(text: string, { aliases, ignored }: UrlDialect): Map<string,
   return values;
 }
 
-function decodePart(text: string, name: string): string {
+/** @throws invalid, naming the part and not showing it */
+export function decodePart(text: string, name: string): string {
   try {
     const decoded = decodeURIComponent(text);
     if (!decoded.includes('\0')) return decoded;

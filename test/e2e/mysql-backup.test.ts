@@ -2,6 +2,7 @@
 // of the same stream.
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import type { BaseBackupResult } from '../../src/engines/engine.ts';
@@ -91,6 +92,17 @@ suite('a physical backup of MariaDB', { timeout: 300_000 }, () => {
     assert.equal(doneBytes, logicalBytes);
     assert.ok(totalBytes !== null && doneBytes > totalBytes / 2 && doneBytes < totalBytes * 2);
     assert.ok(progress.every(([done], at) => done >= (progress[at - 1]?.[0] ?? 0)));
+  });
+
+  test('an account that the socket lets in without a password is enough', async () => {
+    const user = userInfo().username;
+    await server.query('create user if not exists ?@localhost', [user]);
+    const ways = 'mysql_native_password using password(?) or unix_socket';
+    await server.query(`alter user ?@localhost identified via ${ways}`, [user, server.password]);
+    await server.query('grant all privileges on *.* to ?@localhost with grant option', [user]);
+    const local = { ...server.connection, host: server.socketPath, user, password: null };
+    const taken = await scene.take({ connection: local });
+    assert.equal(taken.serverVersion, server.serverVersion);
   });
 
   suite('under load', () => {

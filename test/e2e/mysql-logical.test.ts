@@ -138,7 +138,8 @@ test('databases come back under new names with every row and all that speaks of 
   await scene.server.session(async (query) => {
     await query('use `shop``2`');
     const [row] = await query(
-      `select (select count(*) from seen_again) as seen, (select definer from information_schema.views
+      `select (select count(*) from seen_again) as seen,
+         (select definer from information_schema.views
             where table_schema = 'shop\`2' and table_name = 'sold') as sold,
          one() as one, nextval(numbers) as number,
          (select count(*) from history for system_time all) as history,

@@ -38,6 +38,8 @@ const startSettings = [
   'sql_mode',
   'explicit_defaults_for_timestamp',
   'innodb_strict_mode',
+  'default_storage_engine',
+  'innodb_default_row_format',
   'ft_min_word_len',
   'ft_max_word_len',
   'innodb_ft_min_token_size',
@@ -54,10 +56,16 @@ export async function readStartSettings(query: Query): Promise<StartSettings> {
   const rows = await query(`show global variables where variable_name in (${names})`);
   const found = rows.map((row) => [String(row['Variable_name']), String(row['Value'])] as const);
   const { innodb_page_size = '', ...settings } = Object.fromEntries(found);
-  if (/^\d+$/.test(innodb_page_size)) return { ...settings, innodb_page_size };
+  if (/^\d+$/.test(innodb_page_size)) return { ...withKnownEngine(settings), innodb_page_size };
   throw new CairnError('engine-refused', 'the server did not tell the page size of InnoDB', {
     hint: 'a physical backup needs InnoDB to be on',
   });
+}
+
+/** With one that is not built in, a server without the plugin would not start. */
+export function withKnownEngine(settings: PhysicalNotes['settings']): PhysicalNotes['settings'] {
+  const { default_storage_engine: engine, ...others } = settings;
+  return engine !== undefined && /^(InnoDB|Aria|MyISAM)$/i.test(engine) ? settings : others;
 }
 
 /** The name of the plugin that holds the keys. */

@@ -116,8 +116,10 @@ async function receive(
   const reader = new XbstreamReader(server.flavor === 'mysql' ? 'percona' : 'mariadb', files);
   const totalBytes = await estimateBytes(folder.path, server.binlogName);
   onProgress(0, totalBytes);
+  // Without a password it is who asks that the server looks at (unix_socket), and that are we.
+  const identity = connection.password === null ? null : folder.owner;
   await runBackupTool({
-    ...{ program, connection, signal, silenceMs, identity: folder.owner },
+    ...{ program, connection, signal, silenceMs, identity },
     args: planToolArguments({ flavor: server.flavor, user: connection.user, folder }),
     take: async (bytes) => {
       await reader.push(bytes);

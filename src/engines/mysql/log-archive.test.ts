@@ -5,9 +5,10 @@ import { suite, test } from 'node:test';
 import { createConnection } from 'mysql2';
 import type { Connection } from '../../model/instance.ts';
 import { Secret } from '../../model/secret.ts';
+import { systemClock } from '../../platform/clock.ts';
 import { replicaId } from './log-archive.ts';
 import { explainDumpError } from './log-errors.ts';
-import { countBehind, planWarning } from './log-probe.ts';
+import { countBehind, planWarning, probeServer } from './log-probe.ts';
 
 test('what the dump takes of mysql2 is there, in the version that it was written for', async () => {
   const root = join(import.meta.dirname, '../../..');
@@ -50,6 +51,27 @@ suite('lag and danger', () => {
     assert.equal(planWarning(files.slice(0, 2), { file: 'bin.000001' }, null), null);
     assert.match(planWarning(files, { file: 'bin.000003' }, 3600)?.message ?? '', /after 1 hours/);
   });
+});
+
+test('a log that was reset proves nothing of what was sent before', async () => {
+  const ends = [700, 815, 815, 756];
+  const moments: unknown[] = [];
+  const looking = probeServer(
+    async (sql) => {
+      if (/utc_timestamp/.test(sql)) return [{ now: '2026-01-05 03:30:00.000000', dumps: 1 }];
+      return /master status/i.test(sql) ? [{ File: 'bin.000001', Position: ends.shift() }] : [];
+    },
+    {
+      ...{ flavor: 'mariadb', threadId: 7, intervalMs: 1, clock: systemClock },
+      end: { file: 'bin.000001', offsetBytes: 600 },
+      storedPosition: () => ({ file: 'bin.000001', offsetBytes: 0 }),
+      onMoment: ({ offsetBytes }) => void moments.push(offsetBytes),
+      onLag: () => undefined,
+      signal: AbortSignal.timeout(30_000),
+    },
+  );
+  await assert.rejects(looking, /ended at bin\.000001:815, and now does at bin\.000001:756/);
+  assert.deepEqual(moments, [700, 815, 815]);
 });
 
 suite('what the server says of its log', () => {

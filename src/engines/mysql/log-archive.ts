@@ -39,6 +39,8 @@ type Session = {
   readonly server: LogServer;
   readonly dump: DumpConnection;
   readonly start: DumpStart;
+  /** Where the log of the server ended before. */
+  readonly end: BinlogEnd;
 };
 
 const newStreamHint = 'the archive begins anew, which needs a full backup';
@@ -58,7 +60,7 @@ export async function followLog(
     const files = await readBinlogFiles(dump.query, server.flavor);
     const end = await readBinlogEnd(dump.query, server.flavor);
     const start = planStart(files, end, resume);
-    return await run(connection, { server, dump, start }, options, parts);
+    return await run(connection, { server, dump, start, end }, options, parts);
   } catch (error) {
     throwIfAborted(signal);
     throw explainDumpError(error, { ...failure, hasFollowed: false });
@@ -76,7 +78,7 @@ export function releaseLogByHand(): string {
 /** The dump and the looks at the server: the first to fail ends both. */
 async function run(
   connection: Connection,
-  { server, dump, start }: Session,
+  { server, dump, start, end }: Session,
   options: FollowLogOptions,
   { clock, limits }: LogArchiveParts,
 ): Promise<never> {
@@ -92,7 +94,7 @@ async function run(
   });
   const probe = withQueries(connection, { signal }, (query) =>
     probeServer(query, {
-      ...{ flavor, clock, signal, threadId: dump.threadId, intervalMs: limits.tickMs },
+      ...{ flavor, clock, signal, end, threadId: dump.threadId, intervalMs: limits.tickMs },
       onMoment: (position, clockAt) => logClock.add(position, clockAt),
       onLag: options.onLag,
       storedPosition: () => placeOf(sink.storedPosition ?? resume?.position ?? null, start),

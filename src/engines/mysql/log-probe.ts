@@ -8,6 +8,7 @@
 // header is another one, when its statement began: a long statement has an older time than what was
 // committed meanwhile.)
 import { CairnError } from '../../model/errors.ts';
+import { compareLogPositions, describePlace } from '../../model/log-position.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { LogLag } from '../engine.ts';
 import type { Query } from './connection.ts';
@@ -21,6 +22,8 @@ export type ProbeOptions = {
   readonly flavor: Flavor;
   /** Of the dump's connection. */
   readonly threadId: number;
+  /** Where the log ended before the first look. */
+  readonly end: BinlogEnd;
   readonly intervalMs: number;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -36,11 +39,15 @@ const looksPerState = 10;
 /** The dump begins at about the same time as the looks. */
 const missesMax = 30;
 
-/** Until the signal fires. @throws engine-unreachable when it leads to another server */
+/**
+ * Until the signal fires. @throws engine-unreachable when it leads to another server, or the log
+ * has begun anew
+ */
 export async function probeServer(query: Query, options: ProbeOptions): Promise<never> {
   const { flavor, intervalMs, clock, signal } = options;
   let misses = 0;
   let looksLeft = 0;
+  let known = positionOf(options.end);
   for (;;) {
     const now = await readClock(query, options.threadId);
     misses = now.isSameServer ? 0 : misses + 1;
@@ -52,7 +59,11 @@ export async function probeServer(query: Query, options: ProbeOptions): Promise<
     }
     if (now.isSameServer) {
       const end = await readBinlogEnd(query, flavor);
-      options.onMoment({ engine: 'mysql', ...end, gtidSet: null }, now.at);
+      const position = positionOf(end);
+      // Or places in the new log would prove moments of the old one, which is still being sent.
+      if (compareLogPositions(position, known) < 0) throw resetError(known, position);
+      known = position;
+      options.onMoment(position, now.at);
       if (--looksLeft < 0) {
         looksLeft = looksPerState;
         await tellLag(query, end, options);
@@ -60,6 +71,18 @@ export async function probeServer(query: Query, options: ProbeOptions): Promise<
     }
     await clock.sleep(intervalMs, signal);
   }
+}
+
+function positionOf(end: BinlogEnd): BinlogPosition {
+  return { engine: 'mysql', ...end, gtidSet: null };
+}
+
+/** Whether the stored log goes on is seen by the next attempt, which compares. */
+function resetError(known: BinlogPosition, position: BinlogPosition): CairnError {
+  const text = `the log of the server ended at ${describePlace(known)}, and now does at`;
+  return new CairnError('engine-unreachable', `${text} ${describePlace(position)}`, {
+    hint: 'it was reset (RESET MASTER)',
+  });
 }
 
 async function readClock(

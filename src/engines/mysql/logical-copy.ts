@@ -128,9 +128,10 @@ export async function copyTables(
     const moves: string[] = [];
     for (const one of wanted) {
       const { database, tables } = one;
-      await withUnlimited(from, signal, (query) => prepareTables(query, database, tables));
+      await withUnlimited(from, signal, (query) => assertTables(query, database, tables));
       const choice = { database, tables: tables.map(({ oldName }) => oldName) };
       const { tables: counted } = await fillWork({ ...one, oldName: database }, choice, pipe);
+      await withUnlimited(to, signal, (query) => dropForeignKeys(query, one.workName));
       moves.push(...tables.map((table) => planMove(one.workName, database, table)));
       restored.push(...tables.map((table) => describe(database, table, counted)));
     }
@@ -232,11 +233,8 @@ async function pipeDump(
   return { tables: reader.textOf(oldName).tables, programs };
 }
 
-/**
- * Foreign keys are left behind: the rows that they speak of may be others today.
- * @throws invalid for a name that is no table
- */
-async function prepareTables(
+/** @throws invalid for a name that is no table */
+async function assertTables(
   query: Query,
   database: string,
   tables: readonly TableName[],
@@ -248,20 +246,24 @@ async function prepareTables(
       [database, oldName],
     );
     const type = String(found?.['type'] ?? '');
-    if (type !== 'BASE TABLE' && type !== 'SYSTEM VERSIONED') {
-      const why = found ? 'it is no table' : 'there was no such table at that time';
-      throw new CairnError('invalid', `table ${database}.${oldName} cannot be restored: ${why}`, {
-        reason: 'table-unknown',
-      });
-    }
-    const keys = await query(
-      `select constraint_name as name from information_schema.table_constraints
-       where table_schema = ? and table_name = ? and constraint_type = 'FOREIGN KEY'`,
-      [database, oldName],
-    );
-    const drops = keys.map((key) => `drop foreign key ${quoteName(String(key['name']))}`);
-    if (drops.length === 0) continue;
-    await query(`alter table ${quoteName(database)}.${quoteName(oldName)} ${drops.join(', ')}`);
+    if (type === 'BASE TABLE' || type === 'SYSTEM VERSIONED') continue;
+    const why = found ? 'it is no table' : 'there was no such table at that time';
+    throw new CairnError('invalid', `table ${database}.${oldName} cannot be restored: ${why}`, {
+      reason: 'table-unknown',
+    });
+  }
+}
+
+/** They are left behind: the rows that they speak of may be others today. */
+async function dropForeignKeys(query: Query, database: string): Promise<void> {
+  const keys = await query(
+    `select table_name as tab, constraint_name as name from information_schema.table_constraints
+     where table_schema = ? and constraint_type = 'FOREIGN KEY'`,
+    [database],
+  );
+  for (const key of keys) {
+    const table = `${quoteName(database)}.${quoteName(String(key['tab']))}`;
+    await query(`alter table ${table} drop foreign key ${quoteName(String(key['name']))}`);
   }
 }
 

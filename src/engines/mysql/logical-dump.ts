@@ -59,7 +59,6 @@ const name = '`((?:[^`]|``)*)`';
 const tableStatements = [
   '(?:DROP|CREATE) (?:TABLE|SEQUENCE)\\b',
   '(?:DO|SELECT) SETVAL\\b',
-  'UNLOCK TABLES',
   '/\\*!40000 ALTER TABLE',
   // Settings around the definition of a table, and around rows of the past.
   '/\\*!(?:40\\d{3}|50503|50717) S',
@@ -69,6 +68,7 @@ const patterns = {
   use: new RegExp(`^USE ${name}`),
   createDatabase: /^CREATE DATABASE /,
   lock: new RegExp(`^LOCK TABLES ${name} `),
+  unlock: /^UNLOCK TABLES/,
   insert: new RegExp(`^(?:INSERT|REPLACE)(?:\\s+IGNORE)?\\s+INTO ${name} (\\()?`),
   /** What else makes and fills tables; all other statements come when all tables are there. */
   ofTables: new RegExp(`^(?:${tableStatements.join('|')})`),
@@ -206,8 +206,10 @@ export class DumpReader {
       if (!table) throw malformed(`rows of table ${inserted[1]} come before it`);
       this.#insert = { table, hasColumns: inserted[2] !== undefined };
     }
+    // With one table locked, the sequence that its default takes numbers from cannot be read.
+    if (locked || patterns.unlock.test(head)) return { kind: 'nowhere' };
     if (this.#isSecondRound) return { kind: 'part', part: 'views' };
-    if (!locked && !inserted && !patterns.ofTables.test(head)) return this.#placeOfOthers();
+    if (!inserted && !patterns.ofTables.test(head)) return this.#placeOfOthers();
     return { kind: 'part', part: this.#table === null ? 'head' : 'tables' };
   }
 

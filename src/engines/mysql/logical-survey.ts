@@ -2,6 +2,7 @@
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { LogPosition } from '../../model/log-position.ts';
+import { withKnownEngine } from './backup-notes.ts';
 import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
 import { errorNumber } from './connection-error.ts';
@@ -49,6 +50,8 @@ const settingNames = [
   'character_set_server',
   'collation_server',
   'max_allowed_packet',
+  // The binary log does not say which engine a `CREATE TABLE` without one meant.
+  'default_storage_engine',
 ] as const;
 
 /**
@@ -69,7 +72,9 @@ export async function surveyServer(
     return {
       ...version,
       hasBinaryLog: Number(row?.['log_bin']) === 1,
-      settings: Object.fromEntries(settingNames.map((name) => [name, String(row?.[name])])),
+      settings: withKnownEngine(
+        Object.fromEntries(settingNames.map((name) => [name, String(row?.[name])])),
+      ),
       databases: await getDatabases(query, names),
     };
   });

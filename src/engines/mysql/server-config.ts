@@ -115,6 +115,17 @@ export const quietSettings: Options = {
   loose_wsrep_on: 'OFF',
   loose_mysqlx: 'OFF',
   loose_persisted_globals_load: 'OFF',
+  // A table with a DATA DIRECTORY would be made anew where the old server has its own.
+  loose_skip_symbolic_links: null,
+};
+
+/**
+ * Engines whose rows are on another server: what is replayed was done there already. Without them
+ * the replay fails on such a table, and touches nothing.
+ */
+const withoutRemoteTables: Options = {
+  loose_federated: 'OFF',
+  loose_spider: 'OFF',
 };
 
 function ownSettings({ homeDir, socketPath, mode, serverId, initFile }: ConfigInput): Options {
@@ -127,7 +138,7 @@ function ownSettings({ homeDir, socketPath, mode, serverId, initFile }: ConfigIn
     lc_messages: 'en_US',
     ...(initFile === null ? {} : { init_file: initFile }),
     ...(mode.kind === 'isolated'
-      ? { skip_networking: null, skip_log_bin: null }
+      ? { skip_networking: null, skip_log_bin: null, ...withoutRemoteTables }
       : {
           bind_address: '127.0.0.1',
           log_bin: 'bin',

@@ -36,8 +36,10 @@ export type RestoredAccount = {
   readonly mode: 'ensure' | 'create';
 };
 
-/** From where the service logs in, and which accounts would let it in, the most specific first. */
-const localHosts = ['127.0.0.1', 'localhost', '127.0.0.%', '127.%', '%'];
+/** From where the service logs in. Which of the two a server takes first is its own affair. */
+const exactHosts = ['127.0.0.1', 'localhost'];
+/** Which other accounts would let it in, the most specific first. */
+const patternHosts = ['127.0.0.%', '127.%', '%'];
 /** What a backup and the archive of the log need, and no more. */
 const backupRights =
   'select, show view, trigger, event, reload, process, lock tables, replication client, ' +
@@ -59,13 +61,15 @@ export async function ensureAccount(query: Query, account: RestoredAccount): Pro
       hint: 'it was taken before the user was made: restore a newer one',
     });
   }
-  const found = localHosts.find((host) => hosts.includes(host));
-  if (found !== undefined) {
+  const isThere = (host: string): boolean => hosts.includes(host);
+  const exact = exactHosts.filter(isThere);
+  const found = exact.length > 0 ? exact : patternHosts.filter(isThere).slice(0, 1);
+  for (const host of found) {
     const change = 'alter user ?@? identified by ? require none account unlock';
-    await query(change, [user, found, password.reveal()]);
-    return;
+    await query(change, [user, host, password.reveal()]);
   }
-  const [host] = localHosts;
+  if (found.length > 0) return;
+  const [host] = exactHosts;
   await query('create user ?@? identified by ?', [user, host, password.reveal()]);
   await query(`grant ${backupRights} on *.* to ?@?`, [user, host]);
 }

@@ -115,7 +115,7 @@ function checkUrl(url: string): void {
       hint: `SQL Server takes up to ${deviceNameMax}; use a shorter prefix.`,
     });
   }
-  if (!urlPattern.test(url) || /\/(?:\.{0,2})(?:\/|$)/.test(url.slice('s3://'.length))) {
+  if (!urlPattern.test(url) || /\/\.{1,2}(?:\/|$)/.test(url)) {
     throw new CairnError('invalid', `${JSON.stringify(url)} is not the URL of a backup`, {
       hint: 'It looks like s3://host:9000/bucket/folder/name.bak, without anything to escape.',
     });

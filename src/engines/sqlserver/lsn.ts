@@ -1,7 +1,8 @@
 // Log sequence numbers, always as text or bigint: numeric(25,0) has more digits than a number of
-// JavaScript keeps. The decimal form that msdb and RESTORE use is three fields in one: the number of
-// the virtual log file, the offset of the block (ten digits) and the slot (five). Views of the log
-// print the same fields in hexadecimal (SQL Server documentation, "Transaction log architecture").
+// JavaScript keeps. The decimal form that msdb and RESTORE use is three fields in one: the number
+// of the virtual log file, the offset of the block (ten digits) and the slot (five). Views of the
+// log print the same fields in hexadecimal (SQL Server documentation, "Transaction log
+// architecture").
 import { CairnError } from '../../model/errors.ts';
 
 const hexPattern = /^(?:0x)?([0-9a-f]{8}):([0-9a-f]{8}):([0-9a-f]{4})$/i;

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseConnectionUrl } from './connection-url.ts';
+
+const folder = encodeURIComponent('\\\\files\\cairn\\');
+
+describe('a connection string of SQL Server', () => {
+  it('has defaults for all but the user, and verifies the server', () => {
+    const { host, port, database, user, password, tls, backupFolder } =
+      parseConnectionUrl('sqlserver://backup@db');
+    assert.deepEqual(
+      [host, port, database, user, password],
+      ['db', 1433, 'master', 'backup', null],
+    );
+    assert.deepEqual([tls, backupFolder], ['verify-full', null]);
+  });
+
+  it('turns TLS off, or its verification, only when told so', () => {
+    const modes = {
+      '': 'verify-full',
+      'encrypt=true': 'verify-full',
+      'encrypt=true&trustServerCertificate=false': 'verify-full',
+      'trustServerCertificate=true': 'require',
+      'encrypt=false': 'disable',
+      'sslmode=require': 'require',
+    };
+    for (const [query, tls] of Object.entries(modes)) {
+      assert.equal(parseConnectionUrl(`mssql://b:p%40ss@db/shop?${query}`).tls, tls, query);
+    }
+  });
+
+  it('names the folder of the backups as both sides see it', () => {
+    const both = `sqlserver://b@db/?backupFolder=${folder}&backupFolderHere=/mnt/cairn/`;
+    assert.deepEqual(parseConnectionUrl(both).backupFolder, {
+      onServer: '\\\\files\\cairn',
+      here: '/mnt/cairn',
+    });
+    const same = 'sqlserver://b@db/?encrypt=false&backupFolder=/srv/b';
+    assert.deepEqual(parseConnectionUrl(same).backupFolder, { onServer: '/srv/b', here: '/srv/b' });
+  });
+
+  it('is refused without showing the password', () => {
+    const refused = [
+      'mysql://u:secret@b',
+      'sqlserver://:secret@b',
+      'sqlserver://u:secret@a,b/',
+      'sqlserver://u:secret@a%5Csqlexpress/',
+      'sqlserver://u:secret@a/?encrypt=perhaps',
+      'sqlserver://u:secret@a/?encrypt=strict',
+      'sqlserver://u:secret@a/?sslmode=prefer',
+      'sqlserver://u:secret@a/?encrypt=true&sslmode=require',
+      'sqlserver://u:secret@a/?backupFolder=backups',
+      'sqlserver://u:secret@a/?backupFolderHere=/b',
+      `sqlserver://u:secret@a/?backupFolder=${folder}`,
+      `sqlserver://u:secret@a/?backupFolder=/${'a'.repeat(200)}`,
+      'sqlserver://u:secret@a/?backupFolder=/b%0A',
+      'sqlserver://u:secret@a/?backupFolder=/b%zz',
+      'sqlserver://u:secret@a/?integratedSecurity=true',
+    ];
+    for (const url of refused) {
+      assert.throws(
+        () => parseConnectionUrl(url),
+        (error: Error & { hint?: string }) =>
+          'kind' in error && !`${error.message} ${error.hint}`.includes('secret'),
+        url,
+      );
+    }
+  });
+});
