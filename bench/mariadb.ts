@@ -12,6 +12,8 @@ import { findServerIdentity } from '../src/platform/server-user.ts';
 import type { MariadbServer } from '../test/fixtures/mariadb-server.ts';
 import { startMariadb } from '../test/fixtures/mariadb-server.ts';
 import { fillMariadb } from './mariadb-database.ts';
+import type { Sample } from './medians.ts';
+import { describeSample, formatMedians } from './medians.ts';
 import type { StepRequest } from './step.ts';
 import { runStep } from './tools/cairn.ts';
 import { mariadbBackup } from './tools/mariadb-backup.ts';
@@ -32,11 +34,6 @@ if (!(sizeMb >= 20 && sizeMb <= 100_000 && rounds >= 1 && rounds <= 20)) {
   throw new Error('--size-mb takes 20 to 100000, --rounds takes 1 to 20');
 }
 
-type Sample = Measured & {
-  readonly work: string;
-  readonly tool: string;
-  readonly addedBytes: number | null;
-};
 type Peer = {
   readonly name: string;
   backUp(): Promise<Measured>;
@@ -54,10 +51,7 @@ async function backUp(peer: Peer, work: string): Promise<void> {
 
 function record(sample: Sample): void {
   samples.push(sample);
-  const { work, tool, wallSeconds, cpuSeconds, addedBytes } = sample;
-  const added = addedBytes === null ? '' : `, +${(addedBytes / 1e6).toFixed(1)} MB`;
-  const times = `${wallSeconds.toFixed(2)} s, CPU ${cpuSeconds.toFixed(1)} s`;
-  process.stderr.write(`${work}, ${tool}: ${times}${added}\n`);
+  process.stderr.write(describeSample(sample));
 }
 
 async function cairn(server: MariadbServer, home: string): Promise<Peer> {
@@ -98,27 +92,6 @@ async function measureRound(server: MariadbServer, home: string, round: number):
   }
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
-function formatTable(): string {
-  const groups = Map.groupBy(samples, ({ work, tool }) => `| ${work} | ${tool} |`);
-  const rows = [...groups].map(([head, group]) => {
-    const seconds = median(group.map(({ wallSeconds }) => wallSeconds)).toFixed(2);
-    const cpu = median(group.map(({ cpuSeconds }) => cpuSeconds)).toFixed(1);
-    const added = group.flatMap(({ addedBytes }) => addedBytes ?? []);
-    const stored = added.length === 0 ? '' : (median(added) / 1e6).toFixed(1);
-    return `${head} ${seconds} | ${cpu} | ${stored} |`;
-  });
-  const head = [
-    '| work | tool | wall s | CPU s | stored MB |',
-    '| --- | --- | ---: | ---: | ---: |',
-  ];
-  return [...head, ...rows].join('\n');
-}
-
 await using cleaning = new AsyncDisposableStack();
 const home = await mkdtemp(join(tmpdir(), 'cairn-mariadb-bench-'));
 const identity = await findServerIdentity(null);
@@ -140,4 +113,4 @@ for (let round = 1; round <= rounds; round++) {
 const machine = { processors: cpus().length, model: cpus()[0]?.model, node: process.version };
 const sizeBytes = await folderBytes(server.dataDir);
 const report = { machine, server: server.serverVersion, sizeBytes, rounds, samples };
-process.stdout.write(`${JSON.stringify(report, null, 2)}\n\n${formatTable()}\n`);
+process.stdout.write(`${JSON.stringify(report, null, 2)}\n\n${formatMedians(samples)}\n`);

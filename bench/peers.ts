@@ -11,11 +11,13 @@ import type { PostgresVersion, TestServer } from '../test/fixtures/postgres-serv
 import { startPostgres } from '../test/fixtures/postgres-server.ts';
 import type { BenchDatabase } from './database.ts';
 import { fillDatabase } from './database.ts';
+import type { Sample } from './medians.ts';
+import { describeSample, formatMedians } from './medians.ts';
 import { pipedBasebackup, serverSideBasebackup } from './tools/basebackup.ts';
 import { cairn } from './tools/cairn.ts';
 import { pgbackrest } from './tools/pgbackrest.ts';
 import { restic } from './tools/restic.ts';
-import type { Measured, Tool } from './tools/tool.ts';
+import type { Tool } from './tools/tool.ts';
 
 const tools = {
   cairn,
@@ -44,21 +46,12 @@ const chosen = options.tools.split(',').map((name) => {
   return name as ToolName;
 });
 
-type Sample = Measured & {
-  readonly tool: string;
-  readonly work: string;
-  readonly round: number;
-  /** What the repository grew by; null for a restore. */
-  readonly addedBytes: number | null;
-};
-const samples: Sample[] = [];
+type RoundSample = Sample & { readonly round: number };
+const samples: RoundSample[] = [];
 
-function record(sample: Sample): void {
+function record(sample: RoundSample): void {
   samples.push(sample);
-  const { work, tool, wallSeconds, cpuSeconds, addedBytes } = sample;
-  const added = addedBytes === null ? '' : `, +${(addedBytes / 1e6).toFixed(1)} MB`;
-  const times = `${wallSeconds.toFixed(2)} s, CPU ${cpuSeconds.toFixed(1)} s`;
-  process.stderr.write(`${work}, ${tool}: ${times}${added}\n`);
+  process.stderr.write(describeSample(sample));
 }
 
 async function backUp(tool: Tool, work: string, round: number): Promise<void> {
@@ -98,26 +91,6 @@ async function measureRound(
   }
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
-function formatTable(): string {
-  const groups = Map.groupBy(samples, ({ work, tool }) => `| ${work} | ${tool} |`);
-  const rows = [...groups].map(([head, group]) => {
-    const seconds = median(group.map(({ wallSeconds }) => wallSeconds)).toFixed(2);
-    const cpu = median(group.map(({ cpuSeconds }) => cpuSeconds)).toFixed(1);
-    const added = group.flatMap(({ addedBytes }) => addedBytes ?? []);
-    const peaks = group.flatMap(({ peakBytes }) => peakBytes ?? []);
-    const stored = added.length === 0 ? '' : (median(added) / 1e6).toFixed(1);
-    const peak = peaks.length === 0 ? '' : String(Math.round(median(peaks) / 1e6));
-    return `${head} ${seconds} | ${cpu} | ${stored} | ${peak} |`;
-  });
-  const head = ['| work | tool | wall s | CPU s | stored MB | peak MB |'];
-  return [...head, '| --- | --- | ---: | ---: | ---: | ---: |', ...rows].join('\n');
-}
-
 await using cleaning = new AsyncDisposableStack();
 const home = await mkdtemp(join(tmpdir(), 'cairn-peers-'));
 await chmod(home, 0o755);
@@ -136,4 +109,4 @@ for (let round = 1; round <= rounds; round++) {
 const [row] = await server.query('select version()');
 const machine = { processors: cpus().length, model: cpus()[0]?.model, node: process.version };
 const report = { machine, server: row?.['version'], sizeBytes, rounds, samples };
-process.stdout.write(`${JSON.stringify(report, null, 2)}\n\n${formatTable()}\n`);
+process.stdout.write(`${JSON.stringify(report, null, 2)}\n\n${formatMedians(samples)}\n`);

@@ -3,15 +3,19 @@
 import assert from 'node:assert/strict';
 import { chmod } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import type { ShownInstanceWire } from '../../src/api/schema/log-archive.ts';
 import { withQueries } from '../../src/engines/mysql/connection.ts';
 import { Secret } from '../../src/model/secret.ts';
 import type { MariadbServer } from '../fixtures/mariadb-server.ts';
 import { startMariadb } from '../fixtures/mariadb-server.ts';
 import type { TestService } from '../fixtures/service.ts';
 import { startService } from '../fixtures/service.ts';
-import { listBackups, register, untilFullBackup } from '../fixtures/service-calls.ts';
-import { until } from '../fixtures/until.ts';
+import {
+  listBackups,
+  register,
+  showInstance,
+  untilFullBackup,
+  untilLogCovered,
+} from '../fixtures/service-calls.ts';
 
 const scene = new AsyncDisposableStack();
 const sumSql =
@@ -38,13 +42,6 @@ before(async () => {
 });
 after(() => scene.disposeAsync());
 
-async function show(name: string): Promise<ShownInstanceWire> {
-  const path = `/cairn/v1/{p}/instances?name=${name}`;
-  const listed = await service.request<{ instances: { id: string }[] }>('GET', path);
-  const id = listed.body.instances[0]?.id;
-  return (await service.request<ShownInstanceWire>('GET', `/cairn/v1/{p}/instances/${id}`)).body;
-}
-
 test('a server whose files cannot be had is restored to any second', async () => {
   const checked = await service.cli('instance', 'check', 'far-away', '--json');
   assert.match(checked.stdout, /full backups are logical/);
@@ -56,16 +53,13 @@ test('a server whose files cannot be had is restored to any second', async () =>
   await server.query("update shop.orders set code = 'changed' where id % 3 = 0");
   const sum = (await server.query(sumSql))[0];
   const nowMs = Date.now();
-  await until('what was written is covered', async () => {
-    const covered = (await show('far-away')).log_archive?.covered_until;
-    return covered && new Date(covered.replace('+0000', 'Z')).getTime() > nowMs;
-  });
+  await untilLogCovered(service, 'far-away');
   const moment = new Date(nowMs).toISOString();
   await server.query('delete from shop.orders');
   const args = ['--instance', 'far-away', '--time', moment, '--new-instance', 'copy'];
   const restored = await service.cli('restore', ...args);
   assert.equal(restored.exitCode, 0, restored.stderr);
-  const { host, port } = (await show('copy')).instance;
+  const { host, port } = (await showInstance(service, 'copy')).instance;
   const connection = { ...server.connection, host: host ?? '', port: port ?? 0, user: 'far' };
   const shown = await withQueries(
     { ...connection, password: new Secret('secret-word') },

@@ -2,26 +2,20 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { BaseBackupResult, Recovery } from '../../src/engines/engine.ts';
-import { withQueries } from '../../src/engines/mysql/connection.ts';
+import type { Recovery } from '../../src/engines/engine.ts';
 import { readAccounts } from '../../src/engines/mysql/logical-accounts.ts';
 import { takeLogicalFull } from '../../src/engines/mysql/logical-backup.ts';
 import type { DumpedAccount } from '../../src/engines/mysql/logical-contents.ts';
-import { loadDump } from '../../src/engines/mysql/logical-load.ts';
-import { stopManagedServer } from '../../src/engines/mysql/managed-server.ts';
-import { replayLog } from '../../src/engines/mysql/replay-log.ts';
-import { findTools } from '../../src/engines/mysql/server-binaries.ts';
-import { startRestored } from '../../src/engines/mysql/start-restored.ts';
 import type { LogPosition } from '../../src/model/log-position.ts';
 import { Secret } from '../../src/model/secret.ts';
-import { systemClock } from '../../src/platform/clock.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
-import { systemRandom } from '../../src/platform/random.ts';
-import { findServerIdentity } from '../../src/platform/server-user.ts';
-import type { FolderSink } from '../fixtures/file-source.ts';
 import { folderLog } from '../fixtures/mariadb-ledger.ts';
-import type { MysqlLogicalScene } from '../fixtures/mysql-logical-scene.ts';
-import { createMysqlLogicalScene, logicalParts } from '../fixtures/mysql-logical-scene.ts';
+import type { FullBackup, MysqlLogicalScene } from '../fixtures/mysql-logical-scene.ts';
+import {
+  createMysqlLogicalScene,
+  logicalParts,
+  lookAtRestored,
+} from '../fixtures/mysql-logical-scene.ts';
 import { never } from '../fixtures/repositories.ts';
 
 /** The server takes it; written twice as long, in hexadecimal, it would not. */
@@ -57,8 +51,6 @@ before(async () => {
   });
 });
 after(async () => await scene[Symbol.asyncDispose]());
-
-type FullBackup = { readonly sink: FolderSink; readonly result: BaseBackupResult };
 
 /** Commits a number to each of two databases at a time, and keeps under which GTID. */
 function startWriter(): { readonly stop: () => Promise<ReadonlyMap<number, bigint>> } {
@@ -181,42 +173,18 @@ type Found = {
 };
 
 /** Restores the backup to a server of its own and looks at what it holds. */
-async function restoreAndRead(
-  { sink, result }: FullBackup,
-  recovery: Recovery | null,
-): Promise<Found> {
-  const identity = await findServerIdentity(null);
+async function restoreAndRead(backup: FullBackup, recovery: Recovery | null): Promise<Found> {
   const homeDir = join(scene.folder, `home-${recovery?.target.kind ?? 'end'}`);
-  const started = await startRestored(
-    {
-      ...{ source: sink.toSource(result), homeDir, recovery, port: 0 },
-      login: {
-        connection: { ...scene.server.connection, user: 'app', password: new Secret('another!') },
-        rolePassword: 'ensure',
-      },
-      ...{ onProgress: () => undefined, signal: never, log: silentLogger },
-    },
-    {
-      ...{ clock: systemClock, random: systemRandom, identity, extraConfigFile: null },
-      ...{
-        loadDump,
-        replayLog,
-        tools: await findTools(result.serverVersion, { binDirs: [], identity }),
-      },
-    },
-  );
-  try {
-    return await withQueries(started.connection, { signal: never }, async (query) => {
-      const [row] = await query(
-        `select count(*) as n, max(n) as last, (select count(*) from other.ledger) as other,
-           (select length(x) from other.large) as large,
-           (select status from information_schema.events) as event from shop.ledger`,
-      );
-      return { rows: { ...row }, accounts: (await readAccounts(query, 'mariadb')) ?? [] };
-    });
-  } finally {
-    await stopManagedServer(started.managed, systemClock, never);
-  }
+  const connection = scene.server.connection;
+  const login = { ...connection, user: 'app', password: new Secret('another!') };
+  return await lookAtRestored(backup, { homeDir, recovery, login }, async (query) => {
+    const [row] = await query(
+      `select count(*) as n, max(n) as last, (select count(*) from other.ledger) as other,
+         (select length(x) from other.large) as large,
+         (select status from information_schema.events) as event from shop.ledger`,
+    );
+    return { rows: { ...row }, accounts: (await readAccounts(query, 'mariadb')) ?? [] };
+  });
 }
 
 /** Without the one that the restore has given a new password, and what speaks of a table gone. */

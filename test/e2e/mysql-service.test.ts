@@ -3,13 +3,19 @@
 import assert from 'node:assert/strict';
 import { chmod } from 'node:fs/promises';
 import { after, before, suite, test } from 'node:test';
-import type { ShownInstanceWire } from '../../src/api/schema/log-archive.ts';
 import { withQueries } from '../../src/engines/mysql/connection.ts';
 import type { MariadbServer } from '../fixtures/mariadb-server.ts';
 import { startMariadb } from '../fixtures/mariadb-server.ts';
 import type { TestService } from '../fixtures/service.ts';
 import { startService } from '../fixtures/service.ts';
-import { backUp, listBackups, register, untilFullBackup } from '../fixtures/service-calls.ts';
+import {
+  backUp,
+  listBackups,
+  register,
+  showInstance,
+  untilFullBackup,
+  untilLogCovered,
+} from '../fixtures/service-calls.ts';
 import { until } from '../fixtures/until.ts';
 
 const scene = new AsyncDisposableStack();
@@ -33,24 +39,9 @@ before(async () => {
 });
 after(() => scene.disposeAsync());
 
-async function show(name: string): Promise<ShownInstanceWire> {
-  const path = `/cairn/v1/{p}/instances?name=${name}`;
-  const listed = await service.request<{ instances: { id: string }[] }>('GET', path);
-  const id = listed.body.instances[0]?.id;
-  return (await service.request<ShownInstanceWire>('GET', `/cairn/v1/{p}/instances/${id}`)).body;
-}
-
-async function untilCovered(): Promise<void> {
-  const nowMs = Date.now();
-  await until('what was written is covered', async () => {
-    const covered = (await show('maria')).log_archive?.covered_until;
-    return covered && new Date(covered.replace('+0000', 'Z')).getTime() > nowMs;
-  });
-}
-
 /** The rows of a restored server, asked as root, whose password came with them. */
 async function sumOn(name: string): Promise<unknown> {
-  const { host, port } = (await show(name)).instance;
+  const { host, port } = (await showInstance(service, name)).instance;
   const connection = { ...server.connection, host: host ?? '', port: port ?? 0 };
   const signal = AbortSignal.timeout(30_000);
   return (await withQueries(connection, { signal }, (query) => query(sumSql)))[0];
@@ -92,11 +83,11 @@ suite('an instance of MariaDB', () => {
     const hour = new Date().getUTCHours() < 12 ? '20:15-21:15' : '08:15-09:15';
     await service.cli('policy', 'set', 'maria', '--keep-days', '3', '--at', hour);
     await until('it is followed', async () => {
-      return (await show('maria')).log_archive?.status === 'following';
+      return (await showInstance(service, 'maria')).log_archive?.status === 'following';
     });
     await untilFullBackup(service, instanceId);
     await server.query("update shop.orders set code = 'changed' where id % 3 = 0");
-    await untilCovered();
+    await untilLogCovered(service, 'maria');
     moment = new Date().toISOString();
     beforeWrong = (await server.query(sumSql))[0];
     await new Promise((done) => setTimeout(done, 1100));
@@ -106,7 +97,7 @@ suite('an instance of MariaDB', () => {
       return String(row?.['gtid']);
     });
     await server.query("insert into shop.orders values (100001, 'afterwards')");
-    await untilCovered();
+    await untilLogCovered(service, 'maria');
     await until('intervals are shown', async () => {
       const query = `instance_id=${instanceId}&backup_type=incremental`;
       return (await listBackups(service, query)).total_count > 0;

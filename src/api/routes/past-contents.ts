@@ -2,7 +2,10 @@ import { Type } from 'typebox';
 import { contentsLimits } from '../../model/backup-contents.ts';
 import type { ProjectId } from '../../model/ids.ts';
 import { listBackupDatabases } from '../../operations/contents/list-backup-databases.ts';
-import type { PastContentsQuery } from '../../operations/contents/list-past-contents.ts';
+import type {
+  PastContents,
+  PastContentsQuery,
+} from '../../operations/contents/list-past-contents.ts';
 import { listPastContents } from '../../operations/contents/list-past-contents.ts';
 import { requireOffered } from '../../operations/instances/offered-engines.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
@@ -37,6 +40,12 @@ const bytesPerKb = 1024;
 /** `/v3/{project}/{engine}/instances/history/…` and what is in a backup. */
 export function registerPastContentsRoutes(app: ApiApp, parts: ApiParts): void {
   const { repository } = parts.downloads;
+  const list = (...asked: AskedWire): Promise<readonly PastContents[]> =>
+    listPastContents(
+      { catalog: parts.catalog, repository },
+      readQuery(parts, ...asked),
+      deadlineSignal(timeoutMs),
+    );
   app.post(
     '/:engine/instances/history/databases',
     {
@@ -50,13 +59,7 @@ export function registerPastContentsRoutes(app: ApiApp, parts: ApiParts): void {
       },
     },
     async (request) => {
-      const { engine } = request.params;
-      const query = readQuery(parts, projectOf(request), engine, request.body);
-      const found = await listPastContents(
-        { catalog: parts.catalog, repository },
-        query,
-        deadlineSignal(timeoutMs),
-      );
+      const found = await list(projectOf(request), request.params.engine, request.body);
       const { databasesMax, tablesMax } = contentsLimits;
       const instances = found.map(presentPastDatabases);
       return { database_limit: databasesMax, table_limit: tablesMax, instances };
@@ -75,13 +78,7 @@ export function registerPastContentsRoutes(app: ApiApp, parts: ApiParts): void {
       },
     },
     async (request) => {
-      const { engine } = request.params;
-      const query = readQuery(parts, projectOf(request), engine, request.body);
-      const found = await listPastContents(
-        { catalog: parts.catalog, repository },
-        query,
-        deadlineSignal(timeoutMs),
-      );
+      const found = await list(projectOf(request), request.params.engine, request.body);
       return { table_limit: contentsLimits.tablesMax, instances: found.map(presentPastTables) };
     },
   );
@@ -122,12 +119,13 @@ export function registerPastContentsRoutes(app: ApiApp, parts: ApiParts): void {
   );
 }
 
-function readQuery(
-  parts: ApiParts,
+type AskedWire = [
   projectId: ProjectId,
   engine: string,
   body: PastDatabasesRequestWire & { readonly table_name_like?: string },
-): PastContentsQuery {
+];
+
+function readQuery(parts: ApiParts, ...[projectId, engine, body]: AskedWire): PastContentsQuery {
   return {
     projectId,
     engine: requireOffered(parts.engines, engine),

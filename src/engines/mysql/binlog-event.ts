@@ -17,6 +17,7 @@ export const eventTypes = {
   rotate: 4,
   formatDescription: 15,
   xid: 16,
+  executeLoadQuery: 18,
   tableMap: 19,
   incident: 26,
   heartbeat: 27,
@@ -162,16 +163,38 @@ export type QueryEvent = {
   readonly statement: string;
 };
 
-/** A statement: DDL, `BEGIN`, `COMMIT`, … Not of MariaDB's compressed ones. */
-export function parseQuery({ body }: BinlogEvent): QueryEvent {
-  requireBytes(body, 14, 'query');
+/** Of `LOAD DATA` the number of its temporary file, and where the statement names it, follow. */
+const queryFixedBytes = 13;
+const loadQueryFixedBytes = queryFixedBytes + 13;
+
+/** A statement: DDL, `BEGIN`, `COMMIT`, … Of MariaDB's compressed ones only the schema. */
+export function parseQuery({ header, body }: BinlogEvent): QueryEvent {
+  const isLoad = header.type === eventTypes.executeLoadQuery;
+  const fixedBytes = isLoad ? loadQueryFixedBytes : queryFixedBytes;
+  requireBytes(body, fixedBytes + 1, 'query');
   const view = viewOf(body);
-  const schemaStart = 13 + view.getUint16(11, true);
+  const schemaStart = fixedBytes + view.getUint16(11, true);
   const schemaEnd = schemaStart + view.getUint8(8);
   requireBytes(body, schemaEnd + 1, 'query');
   return {
     schema: textOf(body.subarray(schemaStart, schemaEnd)),
     statement: textOf(body.subarray(schemaEnd + 1)),
+  };
+}
+
+export type TableName = { readonly database: string; readonly table: string };
+
+/** Before rows: u48 id and u16 flags, then both names, each behind its length and before a 0. */
+export function parseTableMap({ body }: BinlogEvent): TableName {
+  requireBytes(body, 9, 'table map');
+  const databaseEnd = 9 + (body[8] ?? 0);
+  requireBytes(body, databaseEnd + 2, 'table map');
+  const tableStart = databaseEnd + 2;
+  const tableEnd = tableStart + (body[databaseEnd + 1] ?? 0);
+  requireBytes(body, tableEnd + 1, 'table map');
+  return {
+    database: textOf(body.subarray(9, databaseEnd)),
+    table: textOf(body.subarray(tableStart, tableEnd)),
   };
 }
 

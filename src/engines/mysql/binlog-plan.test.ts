@@ -23,6 +23,7 @@ function transaction(
     gtid: parseGtid(`0-1-${number}`),
     committed: { kind: 'not-before', seconds: beganSeconds + number },
     statement: `statement ${number}`,
+    doubled: null,
     ...other,
   };
 }
@@ -197,6 +198,24 @@ suite('a replay is refused', () => {
     const incident: LogFact = { kind: 'incident', file: 'bin.000002', startBytes: 650 };
     const lost = facts.toSpliced(9, 0, incident);
     await assert.rejects(plan(latest, { facts: lost }), refuses('log-gap', /lost events at 650/));
+  });
+
+  test('where a table would get twice what the backup holds already', async () => {
+    const doubled = 'writes to table shop.notes';
+    const late = facts.with(4, transaction('bin.000001', 4, { doubled }));
+    const planned = plan(latest, { facts: late });
+    await assert.rejects(planned, (error: unknown) => {
+      assert.ok(error instanceof CairnError && error.kind === 'invalid');
+      assert.match(error.message, /0-1-4 at bin\.000001:400 writes to table shop\.notes/);
+      assert.match(error.hint ?? '', /another full backup.* ENGINE=InnoDB/);
+      return true;
+    });
+    // Neither before it, nor without it, nor when the backup ends behind it.
+    assert.deepEqual(await numbersOf(plan(gtid(3, true), { facts: late })), [3]);
+    const without = plan(latest, { facts: late, skippedTransactions: ['0-1-4'] });
+    assert.deepEqual(await numbersOf(without), [3, 5, 6, 7, 8]);
+    const start = place('bin.000001', 500, '0-1-4');
+    assert.deepEqual(await numbersOf(plan(latest, { facts: late, start })), [5, 6, 7, 8]);
   });
 
   test('where the backup does not end between two transactions of the log', async () => {

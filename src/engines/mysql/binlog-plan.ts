@@ -40,7 +40,8 @@ export type PlanInput = Pick<Recovery, 'target' | 'skippedTransactions'> & {
 
 /**
  * Takes no more of the facts than it needs. @throws log-gap, naming the file, when the log is not
- * whole; invalid when the target or a skipped transaction is not in it
+ * whole; invalid when the target or a skipped transaction is not in it, or when something that
+ * would be replayed may be in the backup already
  */
 export async function planReplay(
   facts: AsyncIterable<LogFact> | Iterable<LogFact>,
@@ -124,6 +125,19 @@ function notReached({ target, start, end }: PlanInput): CairnError {
   });
 }
 
+/** Tables without transactions: see `outside-snapshot.ts`. */
+function doubledError(transaction: ScannedTransaction, what: string): CairnError {
+  const place = describePlace(placeOf(transaction, transaction.startBytes));
+  const id = transaction.gtid ? `${formatGtid(transaction.gtid)} at ${place}` : `at ${place}`;
+  const why =
+    'it came while the backup read tables without transactions, which may hold it already';
+  return new CairnError('invalid', `transaction ${id} ${what}: ${why}`, {
+    hint:
+      'restore from another full backup, or to the end of this one; to prevent it, let full ' +
+      'backups be physical, or ALTER TABLE … ENGINE=InnoDB',
+  });
+}
+
 /** Collects what is replayed. */
 class PlanDraft {
   readonly #files: PlannedFile[] = [];
@@ -151,6 +165,7 @@ class PlanDraft {
       this.omit(transaction);
       return;
     }
+    if (transaction.doubled !== null) throw doubledError(transaction, transaction.doubled);
     this.#extend(transaction, []);
     this.#last = transaction;
     this.#count++;

@@ -7,6 +7,7 @@ import { binlogMagic, eventTypes, viewOf } from './binlog-event.ts';
 import type { LogFact } from './binlog-scan.ts';
 import { scanLog } from './binlog-scan.ts';
 import { shortenStatement } from './binlog-statement.ts';
+import { OutsideWatch } from './outside-snapshot.ts';
 import { createStatement } from './replay-feed.ts';
 
 const uuid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
@@ -54,7 +55,11 @@ const inserted = [statement('BEGIN'), statement('insert into t values (1)'), row
 
 async function scan(
   events: readonly Uint8Array[],
-  sizes: { readonly untilBytes?: number; readonly storedBytes?: number } = {},
+  sizes: {
+    readonly untilBytes?: number;
+    readonly storedBytes?: number;
+    readonly watch?: OutsideWatch;
+  } = {},
 ): Promise<readonly LogFact[]> {
   const bytes = Buffer.concat([binlogMagic, ...events]);
   const untilBytes = sizes.untilBytes ?? bytes.length;
@@ -69,7 +74,8 @@ async function scan(
   };
   const startPosition = { ...position, offsetBytes: 0 };
   const file = { name: 'bin.000001', startPosition, sizeBytes: bytes.length, isComplete: false };
-  return await Array.fromAsync(scanLog(log, [file], AbortSignal.timeout(5000)));
+  const signal = AbortSignal.timeout(5000);
+  return await Array.fromAsync(scanLog(log, [file], signal, sizes.watch ?? null));
 }
 
 const transactionsOf = (facts: readonly LogFact[]) =>
@@ -139,6 +145,114 @@ suite('a log of MySQL is scanned', () => {
   test('and what the server says it has lost is told', async () => {
     const facts = await scan([...start, event(eventTypes.incident, new Uint8Array(3))]);
     assert.ok(facts.some(({ kind }) => kind === 'incident'));
+  });
+});
+
+suite('what a dump may hold already', () => {
+  const begun = [...start, gtidEvent(7, 0n), statement('BEGIN')];
+  const far = { file: 'bin.000001', offsetBytes: 100_000 };
+  const tables = [{ database: 'Shop', tables: ['notes', 'more'] }];
+
+  const tableMap = (database: string, table: string): Uint8Array => {
+    const names = [database, table].map((name) => {
+      const text = Buffer.from(name);
+      return Buffer.concat([Buffer.of(text.length), text, Buffer.of(0)]);
+    });
+    const rest = Buffer.of(1, 3, 0, 0);
+    return event(eventTypes.tableMap, Buffer.concat([Buffer.alloc(8), ...names, rest]));
+  };
+  /** Also `LOAD DATA`, whose head is longer. */
+  const logged = (schema: string, text: string, type: number = eventTypes.query): Uint8Array => {
+    const head = Buffer.alloc(type === eventTypes.executeLoadQuery ? 26 : 13);
+    head[8] = Buffer.byteLength(schema);
+    // Variables of the session come before the schema.
+    head[11] = 5;
+    const body = [head, Buffer.alloc(5, 1), Buffer.from(schema), Buffer.of(0), Buffer.from(text)];
+    return event(type, Buffer.concat(body));
+  };
+  async function foundIn(
+    events: readonly Uint8Array[],
+    outside: Partial<ConstructorParameters<typeof OutsideWatch>[0]> = {},
+  ): Promise<string | null | undefined> {
+    const watch = new OutsideWatch({ tablesOutsideSnapshot: tables, dumpEnd: far, ...outside });
+    const facts = await scan([...begun, ...events, xid()], { watch });
+    return transactionsOf(facts)[0]?.doubled;
+  }
+
+  test('are rows of a table that it read late', async () => {
+    const events = [tableMap('shop', 'ledger'), rows(), tableMap('shop', 'Notes'), rows()];
+    assert.equal(await foundIn(events), 'writes to table shop.Notes');
+    assert.equal(await foundIn([tableMap('shop', 'ledger'), rows()]), null);
+    assert.equal(await foundIn([tableMap('other', 'notes'), rows()]), null);
+  });
+
+  test('of any table, when there were too many to be named', async () => {
+    const tablesOutsideSnapshot = 'all';
+    const found = await foundIn([tableMap('a', 'b'), rows()], { tablesOutsideSnapshot });
+    assert.equal(found, 'writes to table a.b');
+    const stated = await foundIn([logged('a', 'delete from b')], { tablesOutsideSnapshot });
+    assert.equal(stated, 'is a statement in database a that may write to any table');
+  });
+
+  test('but not where the transaction began when the dump had ended', async () => {
+    const events = [tableMap('shop', 'notes'), rows()];
+    const beginsAt = Buffer.concat([binlogMagic, ...start]).length;
+    const at = (offsetBytes: number) => ({ dumpEnd: { file: 'bin.000001', offsetBytes } });
+    assert.equal(await foundIn(events, at(beginsAt)), null);
+    assert.notEqual(await foundIn(events, at(beginsAt + 1)), null);
+    assert.equal(
+      await foundIn(events, { dumpEnd: { file: 'bin.000000', offsetBytes: 9e9 } }),
+      null,
+    );
+  });
+
+  const may = 'that may write to Shop.notes, Shop.more';
+  const statements: readonly [string, Uint8Array, string | null][] = [
+    ['of its database', logged('shop', 'CALL x()'), `is a statement in database shop ${may}`],
+    [
+      'of another one that names it',
+      logged('other', 'insert into shop.notes values (1)'),
+      `is a statement in database other ${may}`,
+    ],
+    ['of another one', logged('other', 'insert into t values (1)'), null],
+    [
+      'of no database that names it',
+      logged('', 'update SHOP.more set a = 1'),
+      `is a statement ${may}`,
+    ],
+    ['that writes no rows', logged('shop', '/* nightly */ ANALYZE TABLE notes'), null],
+    ['that does the same twice', logged('shop', 'TRUNCATE TABLE notes'), null],
+    [
+      'that only looks like one',
+      logged('shop', 'set statement max_statement_time=9 for insert into notes values (1)'),
+      `is a statement in database shop ${may}`,
+    ],
+    [
+      'that runs while it is explained',
+      logged('shop', 'ANALYZE UPDATE notes SET a = 1'),
+      `is a statement in database shop ${may}`,
+    ],
+    [
+      'that cannot be read',
+      logged('b', '\x80', eventTypes.mariadbQueryCompressed),
+      `is a statement in database b ${may}`,
+    ],
+    [
+      'that loads a file',
+      logged('shop', 'LOAD DATA …', eventTypes.executeLoadQuery),
+      `is a statement in database shop ${may}`,
+    ],
+    ['that only frames', logged('shop', 'SAVEPOINT a'), null],
+  ];
+  for (const [name, logged, wanted] of statements) {
+    test(`is a statement ${name}: ${wanted === null ? 'no' : 'yes'}`, async () => {
+      assert.equal(await foundIn([logged]), wanted);
+    });
+  }
+
+  test('is found without much ado in a text of many comments', async () => {
+    const text = `${'/**/'.repeat(500)}insert into notes values (1)`;
+    assert.notEqual(await foundIn([logged('shop', text)]), null);
   });
 });
 

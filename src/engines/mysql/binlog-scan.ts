@@ -16,6 +16,7 @@ import { isSetBefore, parseSetBefore, parseTransactionStart } from './binlog-gti
 import type { FileEvent } from './binlog-reader.ts';
 import { readEvents } from './binlog-reader.ts';
 import { endsTransaction, isOfTransaction, statementOf } from './binlog-statement.ts';
+import type { OutsideWatch } from './outside-snapshot.ts';
 
 export type BinlogPosition = Extract<LogPosition, { readonly engine: 'mysql' }>;
 
@@ -45,6 +46,8 @@ export type ScannedTransaction = {
   /** The first one, shortened; null: the log does not tell it. */
   readonly statement: string | null;
   readonly isWhole: boolean;
+  /** What it does that the backup may hold already, in words; null: nothing that is known. */
+  readonly doubled: string | null;
 };
 
 /**
@@ -57,18 +60,21 @@ export type CommitTime =
 
 /**
  * The facts of the files, which are those that the log source lists, up to the end of the log.
+ * Of transactions that the watch covers it is told what they do to the tables that it knows.
  * @throws log-gap when fewer bytes are stored than are listed; storage errors, repository-damaged
  */
 export async function* scanLog(
   log: Pick<LogSource, 'endPosition' | 'streamFile'>,
   files: readonly LogSourceFile[],
   signal: AbortSignal,
+  watch: OutsideWatch | null = null,
 ): AsyncGenerator<LogFact> {
   const end = requireBinlogPosition(log.endPosition);
   for (const file of files) {
     const untilBytes = file.name === end.file ? end.offsetBytes : file.sizeBytes;
     if (untilBytes <= binlogMagic.length) continue;
-    yield* scanFile(file.name, log.streamFile(file.name, signal), untilBytes);
+    const chunks = log.streamFile(file.name, signal);
+    yield* scanFile(file.name, chunks, { untilBytes, watch });
   }
 }
 
@@ -89,12 +95,17 @@ type Draft = {
   seconds: number;
   statement: string | null;
   isWhole: boolean;
+  /** Null: nothing of it can be in the backup. */
+  readonly watch: OutsideWatch | null;
+  doubled: string | null;
 };
+
+type FileScan = { readonly untilBytes: number; readonly watch: OutsideWatch | null };
 
 async function* scanFile(
   file: string,
   chunks: AsyncIterable<Uint8Array>,
-  untilBytes: number,
+  { untilBytes, watch }: FileScan,
 ): AsyncGenerator<LogFact> {
   let draft: Draft | null = null;
   let setBefore: GtidSet | null = null;
@@ -119,8 +130,10 @@ async function* scanFile(
     if (event.header.type === eventTypes.incident) {
       yield { kind: 'incident', file, startBytes: event.startBytes };
     }
-    if (start) draft = beginDraft(start, event);
-    else if (draft && isInside) extend(draft, event);
+    if (start) {
+      const isCovered = watch?.covers(file, event.startBytes) ?? false;
+      draft = beginDraft(start, event, isCovered ? watch : null);
+    } else if (draft && isInside) extend(draft, event);
     else if (isInside) throw outsideError(file, event);
     if (endBytes === untilBytes) break;
   }
@@ -133,12 +146,14 @@ async function* scanFile(
 function beginDraft(
   start: NonNullable<ReturnType<typeof parseTransactionStart>>,
   { startBytes, endBytes, header }: FileEvent,
+  watch: OutsideWatch | null,
 ): Draft {
   const { gtid, committedAtMicros } = start;
   const isStandalone = start.isStandalone || gtid?.dialect !== 'mariadb';
   const seconds = header.atSeconds;
   const place = { startBytes, endBytes, seconds };
-  return { gtid, isStandalone, committedAtMicros, ...place, statement: null, isWhole: false };
+  const empty = { statement: null, isWhole: false, doubled: null };
+  return { gtid, isStandalone, committedAtMicros, ...place, watch, ...empty };
 }
 
 function extend(draft: Draft, event: FileEvent): void {
@@ -147,17 +162,19 @@ function extend(draft: Draft, event: FileEvent): void {
   if (text?.kind === 'begin') draft.isStandalone = false;
   if (text?.kind === 'statement') draft.statement ??= text.text;
   draft.isWhole = endsTransaction(event, text, draft);
+  draft.doubled ??= draft.watch?.find(event) ?? null;
   if (draft.isWhole) draft.seconds = Math.max(draft.seconds, event.header.atSeconds);
 }
 
 function finish(draft: Draft, file: string): ScannedTransaction {
-  const { gtid, startBytes, endBytes, statement, isWhole, committedAtMicros, seconds } = draft;
+  const { gtid, startBytes, endBytes, statement, isWhole, doubled } = draft;
+  const { committedAtMicros, seconds } = draft;
   const committed: CommitTime =
     committedAtMicros === null
       ? { kind: 'not-before', seconds }
       : { kind: 'exact', micros: committedAtMicros };
   const place = { file, startBytes, endBytes };
-  return { kind: 'transaction', gtid, ...place, committed, statement, isWhole };
+  return { kind: 'transaction', gtid, ...place, committed, statement, isWhole, doubled };
 }
 
 function outsideError(file: string, { startBytes, header }: FileEvent): CairnError {

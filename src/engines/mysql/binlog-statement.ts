@@ -1,5 +1,5 @@
 // What the events of a transaction say of it: its statement, and whether it ends there. Pure.
-import type { BinlogEvent } from './binlog-event.ts';
+import type { BinlogEvent, QueryEvent } from './binlog-event.ts';
 import { eventTypes, parseAnnotateRows, parseQuery, parseRowsQuery } from './binlog-event.ts';
 
 export type EventText =
@@ -35,13 +35,37 @@ export function statementOf(event: BinlogEvent): EventText | null {
       return statement(parseAnnotateRows({ ...event, body: head(body, statementBytesMax) }));
     case eventTypes.rowsQuery:
       return statement(parseRowsQuery({ ...event, body: head(body, statementBytesMax) }));
-    case eventTypes.query: {
-      const queryBytesMax = queryHeadBytesMax + statementBytesMax;
-      return classify(parseQuery({ ...event, body: head(body, queryBytesMax) }).statement);
-    }
+    case eventTypes.query:
+      return classify(parseQueryHead(event).statement);
     default:
       return null;
   }
+}
+
+/**
+ * A statement that was logged itself, instead of the rows that it wrote: its beginning, or null
+ * where it is compressed. Null for other events, and for what only frames a transaction.
+ */
+export function readStatement(
+  event: BinlogEvent,
+): { readonly schema: string; readonly statement: string | null } | null {
+  switch (event.header.type) {
+    case eventTypes.query: {
+      const query = parseQueryHead(event);
+      return classify(query.statement).kind === 'statement' ? query : null;
+    }
+    case eventTypes.executeLoadQuery:
+      return parseQueryHead(event);
+    case eventTypes.mariadbQueryCompressed:
+      return { schema: parseQueryHead(event).schema, statement: null };
+    default:
+      return null;
+  }
+}
+
+function parseQueryHead(event: BinlogEvent): QueryEvent {
+  const queryBytesMax = queryHeadBytesMax + statementBytesMax;
+  return parseQuery({ ...event, body: head(event.body, queryBytesMax) });
 }
 
 /** Whether a transaction is whole with the event; `text` is what the event says. */

@@ -4,7 +4,8 @@
 //
 // It needs nothing but a login. Of all databases of a server it is a base backup that archived log
 // can be replayed on: accounts and grants come with it, and are the same before and after the
-// moment.
+// moment. It notes which tables are not as of the moment, and when the last of them had been read
+// (`outside-snapshot.ts`).
 import { isDeepStrictEqual } from 'node:util';
 import { contentsLimits } from '../../model/backup-contents.ts';
 import { CairnError } from '../../model/errors.ts';
@@ -33,10 +34,14 @@ import {
   hasHistory,
   leftOut,
   readDefinitions,
+  readDumpEnd,
+  readOutsideSnapshot,
   readPosition,
   readSystemIdentifier,
   surveyServer,
 } from './logical-survey.ts';
+import type { OutsideNotes } from './outside-snapshot.ts';
+import { describeOutside } from './outside-snapshot.ts';
 
 /** Absolute paths of the programs. */
 export type LogicalTools = { readonly client: string; readonly dump: string };
@@ -89,7 +94,7 @@ async function backUp(
   warnOfUnsafe(survey, log);
   const files = new DumpFiles(options.sink, clock.now());
   const reader = new DumpReader();
-  const accounts = await dumpAll({ ...scene, program: dump, reader, files }, options);
+  const { accounts, outside } = await dumpAll({ ...scene, program: dump, reader, files }, options);
   if (accounts === null) log.warn({}, 'the login may not read the accounts: none are backed up');
   await files.writeFile(accountsPath, Buffer.from(formatAccounts(accounts ?? [])));
   const contents: DumpContents = {
@@ -114,7 +119,10 @@ async function backUp(
     startPosition: position,
     stopPosition: position,
     lastLogFile: contentsPath,
-    notes: { version: 1, kind: logicalKind, flavor: survey.flavor, settings: survey.settings },
+    notes: {
+      ...{ version: 1, kind: logicalKind, flavor: survey.flavor, settings: survey.settings },
+      ...outside,
+    },
   };
 }
 
@@ -124,11 +132,18 @@ type Dump = Scene & {
   readonly files: DumpFiles;
 };
 
+type Dumped = {
+  /** Null: the login may not read them. */
+  readonly accounts: readonly DumpedAccount[] | null;
+  /** Null: no log is replayed on it. */
+  readonly outside: OutsideNotes | null;
+};
+
 /**
- * Answers the accounts; null: the login may not read them. Log is to be replayed on what was
- * dumped: it fails on a statement that makes what is there already.
+ * Log is to be replayed on what was dumped: it fails on a statement that makes what is there
+ * already.
  */
-async function dumpAll(dump: Dump, options: RunOptions): Promise<readonly DumpedAccount[] | null> {
+async function dumpAll(dump: Dump, options: RunOptions): Promise<Dumped> {
   const { connection, survey, isWhole, program, reader, files } = dump;
   const { signal } = options;
   const names = survey.databases.map(({ name }) => name);
@@ -149,16 +164,21 @@ async function dumpAll(dump: Dump, options: RunOptions): Promise<readonly Dumped
       accountsThen = await ask(readOwn);
     }
   };
-  if (names.length === 0) return accounts;
+  if (names.length === 0) return { accounts, outside: null };
   await runDump(dump, { program, names, signal, take: takeBytes });
   await files.write(reader.end(names));
-  if (!isReplayed) return accounts;
+  if (!isReplayed) return { accounts, outside: null };
   if (!reader.position) {
     throw new CairnError('engine-refused', 'the dump does not say where the binary log stood');
   }
+  // Before the definitions: these are those of the dump if nothing was changed until then.
+  const outside = await ask(async (query) => {
+    const dumpEnd = await readDumpEnd(query, survey.flavor);
+    return describeOutside(await readOutsideSnapshot(query), dumpEnd);
+  });
   assertSame('accounts', accounts, accountsThen);
   assertSame('definitions of tables, views or routines', before, await ask(readDefinitions));
-  return accounts;
+  return { accounts, outside };
 }
 
 async function runDump(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CairnError } from '../../model/errors.ts';
-import { dumpArguments, planImportCommands, tlsArguments } from './logical-client.ts';
+import { dumpArguments, planImportCommands, readOwnWords, tlsArguments } from './logical-client.ts';
 import { disableEvent, placeTrigger } from './logical-programs.ts';
 
 const common = [
@@ -97,4 +97,14 @@ test('a trigger comes back where it is restored, and not on the original', () =>
   );
   const procedure = 'CREATE PROCEDURE p() select "trigger a.b before insert on c.d ";;\n';
   assert.equal(placeTrigger(procedure), procedure);
+});
+
+test('an error repeats no rows of the statement that has failed', () => {
+  const stderr =
+    "--------------\nINSERT INTO `t` VALUES (1,'secret row'),\n(2,'x')\n--------------\n\n" +
+    "ERROR 1062 (23000) at line 7: Duplicate entry '1' for key 'PRIMARY'\n";
+  assert.match(readOwnWords(stderr), /^ERROR 1062 \(23000\) at line 7: Duplicate entry/);
+  const dump = 'mariadb-dump: Got error: 1045: "Access denied for user" when trying to connect';
+  assert.equal(readOwnWords(`${dump}\n`), dump);
+  assert.equal(readOwnWords("(128,'x'),\n"), 'it said nothing');
 });

@@ -202,14 +202,20 @@ function silenceError(program: string, silenceMs: number): CairnError {
   );
 }
 
+/** Without the statement that has failed, of which the programs repeat all: it holds rows. */
+export function readOwnWords(stderr: string): string {
+  const own = /^(?:ERROR \d+|\[?(?:Warning|ERROR)\]?\b|\S*(?:mariadb|mysql)[\w.-]*: )/;
+  const lines = stderr.split('\n').filter((line) => own.test(line));
+  return lines.length === 0 ? 'it said nothing' : lines.slice(-6).join('; ').slice(-1000);
+}
+
 function toClientError(
   program: string,
   { exitCode, stderr }: StreamedResult,
   connection: Connection,
 ): CairnError {
   const name = basename(program);
-  // Of a statement that fails the programs may repeat all of it.
-  const said = redact(stderr, connection).trim().split('\n').slice(-6).join('; ').slice(-1000);
+  const said = readOwnWords(redact(stderr, connection));
   if (exitCode === null) {
     return new CairnError('engine-unreachable', `${name} was killed before it had finished`, {
       hint: 'the log of the host may say who did it: out of memory, an administrator',

@@ -3,12 +3,15 @@ import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { LogPosition } from '../../model/log-position.ts';
 import { withKnownEngine } from './backup-notes.ts';
+import type { TableName } from './binlog-event.ts';
 import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
 import { errorNumber } from './connection-error.ts';
 import type { Flavor, FlavoredVersion } from './flavor.ts';
 import { flavors, parseServerVersion } from './flavor.ts';
 import { noLogPosition } from './log-position.ts';
+import type { BinlogEnd } from './log-server.ts';
+import { readBinlogEnd } from './log-server.ts';
 import { quoteName } from './sql-text.ts';
 
 export type FoundDatabase = {
@@ -154,6 +157,31 @@ export async function readDefinitions(query: Query): Promise<readonly string[]> 
     [system, system, system, system, system, system],
   );
   return rows.map((row) => String(row['what']));
+}
+
+/** Of all databases but the server's own: they are read when their turn comes. */
+export async function readOutsideSnapshot(query: Query): Promise<readonly TableName[]> {
+  return (await listTables(query))
+    .filter(({ database, isSafe }) => !isSafe && !systemDatabases.has(database.toLowerCase()))
+    .map(({ database, name }) => ({ database, table: name }));
+}
+
+/**
+ * Where the binary log ends. MariaDB tells it by status variables, as its dump program asks, also
+ * to those who may not look at the log. @throws engine-refused
+ */
+export async function readDumpEnd(query: Query, flavor: Flavor): Promise<BinlogEnd> {
+  if (flavor === 'mysql') return await readBinlogEnd(query, flavor);
+  const rows = await query("show status like 'binlog_snapshot_%'");
+  const values = new Map(
+    rows.map((row) => [String(row['Variable_name']).toLowerCase(), String(row['Value'])]),
+  );
+  const file = values.get('binlog_snapshot_file') ?? '';
+  const offsetBytes = Number(values.get('binlog_snapshot_position'));
+  if (file !== '' && Number.isSafeInteger(offsetBytes)) return { file, offsetBytes };
+  throw new CairnError('engine-refused', 'the server did not tell where its binary log ends', {
+    hint: 'check that log_bin is on',
+  });
 }
 
 /** Now, as far as the login may ask. */

@@ -9,6 +9,8 @@ import type { ReplayPlan } from './binlog-plan.ts';
 import { lastCommitAt, planReplay, resolvedTransaction } from './binlog-plan.ts';
 import { requireBinlogPosition, scanLog } from './binlog-scan.ts';
 import { flavors } from './flavor.ts';
+import type { OutsideNotes } from './outside-snapshot.ts';
+import { OutsideWatch } from './outside-snapshot.ts';
 import { applyLog } from './replay-apply.ts';
 import { plannedBytes } from './replay-feed.ts';
 import { assertFiles } from './replay-proof.ts';
@@ -18,11 +20,14 @@ import type { IsolatedWork } from './start-restored.ts';
 /**
  * Reads all of the log up to the target, and executes nothing: what is found impossible here is
  * known before anything is restored. Null: there is no log behind the backup, which is as it was
- * asked for. @throws log-gap, invalid when the target is not in the log, storage errors, cancelled
+ * asked for. Of a logical backup it must be told which tables its snapshot did not hold.
+ * @throws log-gap, invalid when the target is not in the log, or when the backup may hold already
+ * what would be replayed; storage errors, cancelled
  */
 export async function planLog(
   recovery: Recovery,
   { flavor, tools, signal }: Pick<IsolatedWork, 'flavor' | 'tools' | 'signal'>,
+  outside: OutsideNotes | null = null,
 ): Promise<ReplayPlan | null> {
   const { log: source, skippedTransactions, target } = recovery;
   if (source === null) {
@@ -35,7 +40,8 @@ export async function planLog(
   const files = await source.listFiles(signal);
   assertFiles(files, { start, end });
   const dialect = flavors[flavor].gtidDialect;
-  return await planReplay(scanLog(source, files, signal), {
+  const watch = outside && new OutsideWatch(outside);
+  return await planReplay(scanLog(source, files, signal, watch), {
     ...{ target, skippedTransactions, dialect, start, end },
   });
 }

@@ -7,7 +7,7 @@ import { checkLog, checkVersion, planFindings } from './server-findings.ts';
 
 const goodLog: LogSettings = {
   ...{ isOn: true, format: 'ROW', checksum: 'CRC32', rowImage: 'FULL', syncBinlog: 1 },
-  ...{ serverId: 1, holdsReplicated: true, expirySeconds: null },
+  ...{ serverId: 1, holdsReplicated: true, expirySeconds: null, baseName: 'my-bin_1.log' },
 };
 const connection: Connection = {
   ...{ host: 'db', port: 3306, standbys: [], database: '', user: 'backup', password: null },
@@ -94,6 +94,8 @@ describe('what is found on a server', () => {
 describe('the settings of a binary log', () => {
   const cases: readonly [Partial<LogSettings>, string][] = [
     [{ isOn: false }, 'log_bin'],
+    [{ baseName: 'my bin' }, 'log_bin-name'],
+    [{ baseName: 'büro' }, 'log_bin-name'],
     [{ format: 'MIXED' }, 'binlog_format'],
     [{ checksum: 'NONE' }, 'binlog_checksum'],
     [{ syncBinlog: 0 }, 'sync_binlog'],

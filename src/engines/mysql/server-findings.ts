@@ -30,6 +30,8 @@ export type ServerState = {
 /** Of a server without a binary log the rest is not looked at. */
 export type LogSettings = {
   readonly isOn: boolean;
+  /** What the names of its files begin with; empty: the server does not tell. */
+  readonly baseName: string;
   readonly format: string;
   readonly checksum: string;
   readonly rowImage: string;
@@ -43,6 +45,8 @@ export type LogSettings = {
 
 /** An archive that is away for that long, a weekend, loses nothing. */
 export const expirySecondsMin = 3 * 86_400;
+/** With the number behind it, what repositories take for a name. */
+const baseNamePattern = /^[A-Za-z0-9._-]{1,189}$/;
 const tlsHint = 'switch on TLS on the server and use sslmode=verify-full';
 const restartHint = 'in the configuration, and restart the server';
 
@@ -118,6 +122,7 @@ export function checkLog(log: LogSettings): readonly Finding[] {
   }
   return [
     fine('log_bin', 'log_bin is on'),
+    ...checkBaseName(log),
     checkFormat(log),
     checkChecksum(log),
     checkSync(log),
@@ -125,6 +130,14 @@ export function checkLog(log: LogSettings): readonly Finding[] {
     checkExpiry(log),
     ...checkRowImage(log),
   ];
+}
+
+/** An archive stores the files under their own names. */
+function checkBaseName({ baseName }: LogSettings): readonly Finding[] {
+  if (baseName === '' || baseNamePattern.test(baseName)) return [];
+  const text = `the binary logs are named “${baseName}.…”: such names cannot be archived`;
+  const allowed = 'of letters, digits, “.”, “_” and “-”';
+  return [warning('log_bin-name', text, `set log_bin to a name ${allowed} ${restartHint}`)];
 }
 
 function checkFormat({ format }: LogSettings): Finding {

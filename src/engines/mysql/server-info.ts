@@ -1,5 +1,6 @@
 // Looks at everything that backups, the log archive and a recovery will need. What it means is
 // decided in `server-findings.ts`.
+import { basename } from 'node:path';
 import type { Connection } from '../../model/instance.ts';
 import { majorVersion } from '../../model/server-version.ts';
 import type { ServerInspection } from '../engine.ts';
@@ -46,7 +47,14 @@ export async function inspectServer(
 }
 
 const settingNames = [
-  ...['log_bin', 'binlog_format', 'binlog_checksum', 'binlog_row_image', 'sync_binlog'],
+  ...[
+    'log_bin',
+    'log_bin_basename',
+    'binlog_format',
+    'binlog_checksum',
+    'binlog_row_image',
+    'sync_binlog',
+  ],
   ...['server_id', 'log_slave_updates', 'log_replica_updates', 'read_only'],
 ] as const;
 
@@ -63,6 +71,7 @@ async function readLogSettings(
 ): Promise<LogSettings> {
   return {
     isOn: values.get('log_bin') === 'ON',
+    baseName: basename(values.get('log_bin_basename') ?? ''),
     format: values.get('binlog_format') ?? 'ROW',
     checksum: values.get('binlog_checksum') ?? 'NONE',
     rowImage: values.get('binlog_row_image') ?? '',

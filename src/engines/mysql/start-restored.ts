@@ -19,6 +19,7 @@ import type { ReplayPlan } from './binlog-plan.ts';
 import type { Flavor } from './flavor.ts';
 import { flavorOf } from './flavor.ts';
 import { initialiseData } from './initialise-server.ts';
+import { readOutside } from './outside-snapshot.ts';
 import { assertKeysAtHand, prepareBackup } from './prepare.ts';
 import { planLog } from './replay-log.ts';
 import { readBackupConfig, restoreFiles } from './restore.ts';
@@ -99,7 +100,8 @@ export async function fillDataFolder(
   const notes = readRestoreNotes(source.notes);
   const flavor = flavorOf(source.serverVersion);
   // A target that is not in the log is known before hours of restoring.
-  const plan = recovery && (await planLog(recovery, { flavor, tools, signal }));
+  const outside = readOutside(source.notes);
+  const plan = recovery && (await planLog(recovery, { flavor, tools, signal }, outside));
   const fill = notes.kind === 'physical' ? restorePhysical : initialiseEmpty;
   const facts: ServerFacts = {
     serverVersion: source.serverVersion,

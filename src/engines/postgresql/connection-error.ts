@@ -4,22 +4,19 @@
 import type { ErrorKind } from '../../model/errors.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
-
-type Explanation = {
-  readonly kind: ErrorKind;
-  readonly message: string;
-  readonly hint?: string | undefined;
-};
+import type { Explanation, SpokenTo } from '../network-error.ts';
+import { explainNetwork, explainTls, withoutTls } from '../network-error.ts';
 
 /** Never contains the password, in none of its parts. */
 export function toConnectionError(error: unknown, connection: Connection): CairnError {
   if (error instanceof CairnError) return error;
   const text = redact(error instanceof Error ? error.message : String(error), connection);
   const code = errorCode(error);
+  const server = describeServer(connection);
   const { kind, message, hint } =
     explainAnswer(code, text, connection) ??
-    explainTls(code, text, connection) ??
-    explainNetwork(code, text, connection);
+    (text.includes('does not support SSL') ? withoutTls(server) : explainTls(code, text, server)) ??
+    explainNetwork(code, text, { server, host: connection.host, ...network });
   const cause = new Error(text);
   return new CairnError(kind, message, {
     ...(hint === undefined ? {} : { hint }),
@@ -99,52 +96,11 @@ function explainAnswer(code: string, text: string, connection: Connection): Expl
     : null;
 }
 
-function explainTls(code: string, text: string, connection: Connection): Explanation | null {
-  if (text.includes('does not support SSL')) {
-    return {
-      kind: 'engine-refused',
-      message: `the server at ${describeServer(connection)} does not offer TLS`,
-      hint: 'switch on ssl on the server, or use sslmode=disable on a trusted network',
-    };
-  }
-  const isCertificate = /CERT|SELF_SIGNED|UNABLE_TO_/.test(code);
-  if (!isCertificate && !code.startsWith('ERR_SSL') && !code.startsWith('ERR_TLS')) return null;
-  return {
-    kind: 'engine-refused',
-    message: `TLS with ${describeServer(connection)} failed: ${text}`,
-    hint: isCertificate
-      ? 'name the authority that signed the certificate in sslrootcert, and use the name it holds'
-      : 'check that the server speaks TLS 1.2 or newer on this port',
-  };
-}
-
-function explainNetwork(code: string, text: string, connection: Connection): Explanation {
-  const server = describeServer(connection);
-  const explanations: Record<string, [string, string]> = {
-    ECONNREFUSED: [
-      `nothing listens at ${server}`,
-      'check host, port, listen_addresses and that the server runs',
-    ],
-    ENOTFOUND: [`host name ${connection.host} is not known`, 'check the host name and DNS'],
-    EAI_AGAIN: [
-      `host name ${connection.host} cannot be looked up now`,
-      'check the DNS of this worker',
-    ],
-    ENOENT: [`there is no socket ${server}`, 'check the folder, the port and that the server runs'],
-    EACCES: [`socket ${server} may not be used by this user`, 'check unix_socket_permissions'],
-    ETIMEDOUT: [`${server} does not answer`, 'check the host, the network and firewalls'],
-    EHOSTUNREACH: [`there is no way to ${server}`, 'check the network and firewalls'],
-    ENETUNREACH: [`there is no way to ${server}`, 'check the network and firewalls'],
-    ECONNRESET: [
-      `the server at ${server} closed the connection`,
-      'check the server log and that this port belongs to PostgreSQL',
-    ],
-  };
-  const found = explanations[code];
-  if (found) return { kind: 'engine-unreachable', message: found[0], hint: found[1] };
-  return {
-    kind: 'engine-unreachable',
-    message: `the connection to ${server} failed: ${text}`,
-    hint: 'check the server log',
-  };
-}
+const network: Pick<SpokenTo, 'hints' | 'product'> = {
+  hints: {
+    listen: 'check host, port, listen_addresses and that the server runs',
+    socket: 'check the folder, the port and that the server runs',
+    access: 'check unix_socket_permissions',
+  },
+  product: 'PostgreSQL',
+};
