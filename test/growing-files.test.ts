@@ -14,7 +14,7 @@ import type { ModelFolder } from './model/model-files.ts';
 import { Seeded } from './model/seeded.ts';
 
 const [first, second, third] = [testBackupId(1), testBackupId(2), testBackupId(3)];
-const seedCount = Number(process.env['CAIRN_GROWING_SEEDS'] ?? 5);
+const seedCount = Number(process.env['CAIRN_GROWING_SEEDS'] ?? 3);
 
 function send(folder: ModelFolder, manner: PushOptions['manner'], seed: number): Push {
   return (writer) => pushInterleaved(writer, folder, { seeded: new Seeded(seed), manner });

@@ -1,6 +1,7 @@
 // What can happen to a server, its archiver and the storage while the log is archived: afterwards
 // every commit that was acknowledged, and that the shown window covers, is there, and none that
-// came later. CAIRN_CHAOS_VERSION chooses the server, 18 by default.
+// came later. CAIRN_CHAOS_VERSION chooses the server, 18 by default, CAIRN_CHAOS_MOMENTS how many of
+// the moments of trouble are restored to, one by default.
 import assert from 'node:assert/strict';
 import { appendFile, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,6 +28,10 @@ let archived: ArchivedServer;
 let proxy: GatedProxy;
 let disk: SmallDisk | null = null;
 let streamId: string | null | undefined;
+/** In the middle of each trouble. */
+const moments: RecoveryTarget[] = [];
+/** How many of them are restored to besides the end, which holds what all of them do. */
+const momentsChecked = Number(process.env['CAIRN_CHAOS_MOMENTS'] ?? 1);
 
 before(async () => {
   disk = skipWithoutRoot ? null : scene.use(await mountSmallDisk(diskMib));
@@ -56,7 +61,7 @@ async function assertSurvived(work: () => Promise<void>): Promise<void> {
   const now = await archived.showArchive();
   assert.equal(now?.stream_id, streamId, 'it is the same stream');
   assert.equal(now?.last_gap, null);
-  await assertPast(archived, momentAfter(troubled));
+  moments.push(momentAfter(troubled));
 }
 
 async function fillUp(disk: string, ballast: string): Promise<void> {
@@ -119,5 +124,13 @@ suite(`the history of PostgreSQL ${version} through trouble`, () => {
     await archived.writer.stop();
     await archived.untilCovered();
     await assertPast(archived, latest);
+  });
+
+  test('and at a moment of trouble exactly what was committed by then', async (t) => {
+    const chosen = moments.map((_, index) => (index + Date.now()) % moments.length);
+    for (const index of chosen.slice(0, momentsChecked)) {
+      t.diagnostic(`trouble number ${index + 1} of ${moments.length}`);
+      await assertPast(archived, moments[index] ?? assert.fail());
+    }
   });
 });
