@@ -129,7 +129,9 @@ async function assertPast(
 ): Promise<void> {
   const log = folderLog(server, { startPosition: scene.backupEnd, endPosition: history.end });
   const recovery = { target, skippedTransactions: skipped, log, newestTimeline: 1 };
-  const { found } = await scene.replay(recovery, readLedger);
+  const { found: all } = await scene.replay(recovery, readLedger);
+  // Those below zero are there between two statements, and no commits of the ledger.
+  const found = all.filter((id) => id > 0);
   const text = `${JSON.stringify({ target, skipped })} (seed ${seed})`;
   const first = Array.from({ length: firstCount }, (_, index) => index + 1);
   if (target.kind === 'time') assertByTime(history.commits, found, target.at, text);
