@@ -1,7 +1,7 @@
 // What can happen to a server, its archiver and the storage while the log is archived: afterwards
 // every commit that was acknowledged, and that the shown window covers, is there, and none that
-// came later. CAIRN_CHAOS_VERSION chooses the server, 18 by default, CAIRN_CHAOS_MOMENTS how many of
-// the moments of trouble are restored to, one by default.
+// came later. CAIRN_CHAOS_VERSION chooses the server, 18 by default, CAIRN_CHAOS_MOMENTS how many
+// of the moments of trouble are restored to, one by default.
 import assert from 'node:assert/strict';
 import { appendFile, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
