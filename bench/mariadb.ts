@@ -3,8 +3,7 @@
 // of medians. Debian's mariadb-server, mariadb-backup and zstd must be installed.
 //
 //   npm run bench:backup -- --engine mariadb --size-mb 2000 --rounds 3
-import { randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -14,8 +13,7 @@ import { startMariadb } from '../test/fixtures/mariadb-server.ts';
 import { fillMariadb } from './mariadb-database.ts';
 import type { Sample } from './medians.ts';
 import { describeSample, formatMedians } from './medians.ts';
-import type { StepRequest } from './step.ts';
-import { runStep } from './tools/cairn.ts';
+import { openBenchRepository } from './tools/cairn.ts';
 import { mariadbBackup } from './tools/mariadb-backup.ts';
 import type { Measured } from './tools/tool.ts';
 import { folderBytes } from './tools/tool.ts';
@@ -54,26 +52,13 @@ function record(sample: Sample): void {
   process.stderr.write(describeSample(sample));
 }
 
-async function cairn(server: MariadbServer, home: string): Promise<Peer> {
-  const repositoryDir = join(home, 'cairn');
-  await mkdir(repositoryDir);
-  const masterKey = randomBytes(32).toString('hex');
-  const run = (step: StepRequest['step']) => runStep({ repositoryDir, masterKey, step });
-  let previous: string | null = null;
-  let count = 0;
+async function cairn({ url }: MariadbServer, home: string): Promise<Peer> {
+  const engine = 'mysql';
+  const repository = await openBenchRepository({ engine, url }, home);
   return {
-    name: 'Cairn',
-    backUp: async () => {
-      const id = `bench-${++count}`;
-      const measured = run({ kind: 'backup', engine: 'mysql', url: server.url, id, previous });
-      previous = id;
-      return measured;
-    },
-    storedBytes: () => folderBytes(repositoryDir),
-    restore: async (homeDir) => {
-      const from = { engine: 'mysql', url: server.url, id: previous ?? '' } as const;
-      return run({ kind: 'start', ...from, homeDir });
-    },
+    ...repository,
+    restore: async (homeDir) =>
+      repository.run({ kind: 'start', engine, url, id: repository.latest(), homeDir }),
   };
 }
 

@@ -1,28 +1,52 @@
 // Cairn, each step in a process of its own (`../step.ts`).
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestServer } from '../../test/fixtures/postgres-server.ts';
+import type { BenchEngine } from '../parts.ts';
 import type { StepRequest, StepResult } from '../step.ts';
 import type { Measured, Tool } from './tool.ts';
 import { folderBytes } from './tool.ts';
 
-export async function cairn(server: TestServer, home: string): Promise<Tool> {
+export type BenchRepository = Pick<Tool, 'name' | 'backUp' | 'storedBytes'> & {
+  run(step: StepRequest['step']): Measured;
+  /** The id of the last backup. */
+  latest(): string;
+};
+
+/** A new one, which each backup of the server goes to. */
+export async function openBenchRepository(
+  server: { readonly engine: BenchEngine; readonly url: string },
+  home: string,
+): Promise<BenchRepository> {
   const repositoryDir = join(home, 'cairn');
+  await mkdir(repositoryDir);
   const masterKey = randomBytes(32).toString('hex');
-  const run = (step: StepRequest['step']) => runStep({ repositoryDir, masterKey, step });
+  const run = (step: StepRequest['step']): Measured => runStep({ repositoryDir, masterKey, step });
   let previous: string | null = null;
   let count = 0;
   return {
     name: 'Cairn',
+    run,
+    latest: () => previous ?? '',
     backUp: async () => {
       const id = `bench-${++count}`;
-      const measured = run({ kind: 'backup', engine: 'postgresql', url: server.url, id, previous });
+      const { engine, url } = server;
+      const measured = run({ kind: 'backup', engine, url, id, previous });
       previous = id;
       return measured;
     },
     storedBytes: () => folderBytes(repositoryDir),
-    restore: async (targetDir) => run({ kind: 'restore', id: previous ?? '', targetDir }),
+  };
+}
+
+export async function cairn({ url }: TestServer, home: string): Promise<Tool> {
+  const repository = await openBenchRepository({ engine: 'postgresql', url }, home);
+  return {
+    ...repository,
+    restore: async (targetDir) =>
+      repository.run({ kind: 'restore', id: repository.latest(), targetDir }),
   };
 }
 

@@ -19,6 +19,11 @@ export function abortError({ reason }: AbortSignal): CairnError {
     : new CairnError('cancelled', 'the work was cancelled', { cause: reason });
 }
 
+/** @throws the signal's reason, as `abortError` */
+export function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw abortError(signal);
+}
+
 /** What the file system says names the path already. */
 function toFileError(error: unknown): CairnError | null {
   if (!(error instanceof Error) || !('code' in error)) return null;

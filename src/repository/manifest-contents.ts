@@ -62,16 +62,18 @@ export function decodeContents(
   };
 }
 
-/** The frames behind the header. @throws repository-damaged when there are others than it counts */
-export function splitFrames(
+/**
+ * Of the frames behind the header those of the table. @throws repository-damaged when there are
+ * others than it counts, or the rest are no list of databases
+ */
+export function tableFramesOf(
   { table, contents }: Pick<ManifestHeader, 'table' | 'contents'>,
   frames: readonly Buffer[],
   name: string,
-): { readonly tableFrames: readonly Buffer[] } {
+): readonly Buffer[] {
   if (frames.length !== table.frames + (contents?.frames ?? 0)) {
     throw damaged(name, 'it has other frames than its header counts');
   }
-  const tableFrames = frames.slice(0, table.frames);
   if (contents) decodeContents(contents, frames.slice(table.frames), name);
-  return { tableFrames };
+  return frames.slice(0, table.frames);
 }

@@ -4,7 +4,7 @@ import type { Storage } from '../storage/storage.ts';
 import type { KeyRing } from './keys.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
 import { decodeManifest, decodeManifestHeader } from './manifest.ts';
-import { decodeContents, splitFrames } from './manifest-contents.ts';
+import { decodeContents, tableFramesOf } from './manifest-contents.ts';
 import { SealedObject } from './sealed-object.ts';
 
 type Parts = {
@@ -42,8 +42,7 @@ export async function readWhole(
   for (let frame = 1; frame < object.frameCount; frame++) {
     frames.push(await object.readFrame(frame, signal));
   }
-  const { tableFrames } = splitFrames(header, frames, name);
-  return await decodeManifest(header, tableFrames, name);
+  return await decodeManifest(header, tableFramesOf(header, frames, name), name);
 }
 
 /** What the backup holds; null when nobody has noted it. @throws not-found, repository-damaged */

@@ -6,7 +6,8 @@ import { contentsLimits } from '../../model/backup-contents.ts';
 import type { Connection } from '../../model/instance.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
 import type { Logger } from '../../platform/logger.ts';
-import { throwIfAborted, withQueries } from './connection.ts';
+import { throwIfAborted } from '../guard.ts';
+import { withQueries } from './connection.ts';
 
 type Options = { readonly signal: AbortSignal; readonly log: Logger };
 

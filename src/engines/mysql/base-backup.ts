@@ -25,7 +25,7 @@ import { estimateBytes, lookAtDataFolder } from './data-folder.ts';
 import type { Flavor, FlavoredVersion } from './flavor.ts';
 import { noLogPosition } from './log-position.ts';
 import { readBinlogEnd } from './log-server.ts';
-import { readFlavor, readSystemIdentifier } from './logical-survey.ts';
+import { readFlavor, readSystemIdentifier } from './server-identity.ts';
 import { StreamFiles } from './stream-files.ts';
 import { runBackupTool } from './tool-run.ts';
 import { XbstreamReader } from './xbstream.ts';

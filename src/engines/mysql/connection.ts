@@ -7,7 +7,9 @@ import { createConnection } from 'mysql2';
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
-import { abortError } from '../guard.ts';
+import { throwIfAborted } from '../guard.ts';
+import type { TlsWay } from '../tls-ways.ts';
+import { planTlsWays } from '../tls-ways.ts';
 import { errorCode, toConnectionError } from './connection-error.ts';
 
 export type OpenOptions = {
@@ -32,7 +34,7 @@ export async function openConnection(
   connection: Connection,
   options: OpenOptions,
 ): Promise<Client> {
-  const ways = tlsWays(connection);
+  const ways = planTlsWays(connection).map(toClientTls);
   for (const [index, ssl] of ways.entries()) {
     try {
       return await openOnce(connection, ssl, options);
@@ -75,10 +77,6 @@ export function cutConnection(client: Client): void {
 /** The stream that the login was done on: the TLS socket where TLS is used. */
 export function socketOf(client: Client): Duplex & { destroySoon?: () => void } {
   return (client as unknown as { stream: Duplex }).stream;
-}
-
-export function throwIfAborted(signal: AbortSignal): void {
-  if (signal.aborted) throw abortError(signal);
 }
 
 /** One statement on a connection of one's own. @throws the client's errors */
@@ -155,24 +153,12 @@ function clientOptions(connection: Connection, ssl: SslOptions | null): Connecti
   };
 }
 
-/** The ways to try in order; `require` with an authority verifies it, as libpq does. */
-function tlsWays(connection: Connection): readonly (SslOptions | null)[] {
-  const ca = connection.tlsCaPem === null ? {} : { ca: connection.tlsCaPem };
-  const encryptOnly = { rejectUnauthorized: false };
-  const verifyAuthority = { ...ca, rejectUnauthorized: true, verifyIdentity: false };
-  if (connection.host.startsWith('/')) return [null];
-  switch (connection.tls) {
-    case 'disable':
-      return [null];
-    case 'prefer':
-      return [encryptOnly, null];
-    case 'require':
-      return [connection.tlsCaPem === null ? encryptOnly : verifyAuthority];
-    case 'verify-ca':
-      return [verifyAuthority];
-    case 'verify-full':
-      return [{ ...ca, rejectUnauthorized: true, verifyIdentity: true }];
-  }
+function toClientTls(way: TlsWay | null): SslOptions | null {
+  if (way === null) return null;
+  if (way.verify === 'nothing') return { rejectUnauthorized: false };
+  const ca = way.ca === null ? {} : { ca: way.ca };
+  const verifyIdentity = way.verify === 'authority-and-host';
+  return { ...ca, rejectUnauthorized: true, verifyIdentity };
 }
 
 function isWithoutTls(error: unknown): boolean {

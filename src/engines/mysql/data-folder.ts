@@ -9,8 +9,9 @@ import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { Identity } from '../../platform/child-process.ts';
 import type { Random } from '../../platform/random.ts';
+import { throwIfAborted } from '../guard.ts';
 import type { Query } from './connection.ts';
-import { throwIfAborted, withQueries } from './connection.ts';
+import { withQueries } from './connection.ts';
 
 export type DataFolder = {
   readonly path: string;

@@ -8,6 +8,7 @@ import type { Random } from '../../platform/random.ts';
 import { findServerIdentity } from '../../platform/server-user.ts';
 import type { BaseBackupOptions, BaseBackupResult, EngineDriver } from '../engine.ts';
 import { guard } from '../guard.ts';
+import { hasServerFacts } from '../server-facts.ts';
 import { planArchive } from './archive-layout.ts';
 import { planBackupWay, readWayFacts } from './backup-way.ts';
 import { takeBaseBackup } from './base-backup.ts';
@@ -16,19 +17,20 @@ import { parseConnectionUrl } from './connection-url.ts';
 import { flavors } from './flavor.ts';
 import { lookAtHost } from './host-look.ts';
 import { defaultLogLimits, followLog, releaseLog, releaseLogByHand } from './log-archive.ts';
+import type { LogicalParts } from './logical-backup.ts';
 import { takeLogicalBackup, takeLogicalFull } from './logical-backup.ts';
 import { planImportCommands } from './logical-client.ts';
 import { planLogicalFiles } from './logical-contents.ts';
 import { copyDatabases, copyTables } from './logical-copy.ts';
 import { loadDump } from './logical-load.ts';
 import { restoreDatabases } from './logical-restore.ts';
-import { findMissingDatabases, readFlavor } from './logical-survey.ts';
+import { findMissingDatabases } from './logical-survey.ts';
 import { findServer, stopManagedServer } from './managed-server.ts';
 import { replayLog } from './replay-log.ts';
 import { restoreFolder } from './restore-folder.ts';
 import type { MysqlTools } from './server-binaries.ts';
 import { findBackupTool, findClients, findTools } from './server-binaries.ts';
-import { hasServerFacts } from './server-facts.ts';
+import { readFlavor } from './server-identity.ts';
 import { inspectServer } from './server-info.ts';
 import { startManaged } from './start-managed.ts';
 import type { StartParts } from './start-restored.ts';
@@ -47,8 +49,8 @@ export type MysqlDriverOptions = {
 
 export function createMysqlDriver(options: MysqlDriverOptions): EngineDriver {
   const { clock, random } = options;
-  const programs = new Programs(options);
-  const logical = { clock, findTools: programs.forDumps };
+  const programs = programsOf(options);
+  const logical = { clock, findTools: programs.findClients };
   const way = { random, findProgram: programs.findBackup };
   return {
     engine: 'mysql',
@@ -61,7 +63,9 @@ export function createMysqlDriver(options: MysqlDriverOptions): EngineDriver {
     lookAtHosts: (connection, signal) =>
       guard(signal, async () => [await lookAtHost(connection, signal)]),
     takeBaseBackup: (connection, backupOptions) =>
-      guard(backupOptions.signal, () => takeFullBackup(connection, backupOptions, options)),
+      guard(backupOptions.signal, () =>
+        takeFullBackup(connection, backupOptions, { clock, random, programs }),
+      ),
     findMissingDatabases: (connection, names, signal) =>
       guard(signal, () => findMissingDatabases(connection, names, signal)),
     takeLogicalBackup: (connection, backupOptions) =>
@@ -119,11 +123,13 @@ const defaultUser = 'mysql';
 async function takeFullBackup(
   connection: Connection,
   options: BaseBackupOptions,
-  driver: MysqlDriverOptions,
+  {
+    clock,
+    random,
+    programs,
+  }: Pick<MysqlDriverOptions, 'clock' | 'random'> & { readonly programs: Programs },
 ): Promise<BaseBackupResult> {
   const { signal, log } = options;
-  const { clock, random } = driver;
-  const programs = new Programs(driver);
   const facts = await withQueries(connection, { signal }, async (query) => {
     const version = await readFlavor(query);
     const parts = { random, findProgram: programs.findBackup, signal };
@@ -137,7 +143,7 @@ async function takeFullBackup(
     return { ...result, notes: { ...result.notes, source, sourceReasons: [], keptBytes: 0 } };
   }
   log.info({ reason: way.reason, hint: way.hint }, 'the rows are dumped, the files cannot be had');
-  const parts = { clock, findTools: programs.forDumps };
+  const parts = { clock, findTools: programs.findClients };
   const result = await takeLogicalFull(connection, options, parts);
   const [source] = flavors[facts.flavor].programs.dump;
   return {
@@ -146,36 +152,28 @@ async function takeFullBackup(
   };
 }
 
-/** The programs on this machine. */
-class Programs {
-  readonly #options: MysqlDriverOptions;
+type Programs = {
+  readonly find: (serverVersion: string) => Promise<MysqlTools>;
+  readonly findBackup: (serverVersion: string) => Promise<string | null>;
+  readonly findClients: LogicalParts['findTools'];
+};
 
-  constructor(options: MysqlDriverOptions) {
-    this.#options = options;
-  }
-
-  async find(serverVersion: string): Promise<MysqlTools> {
-    const identity = await findIdentity(this.#options);
-    return await findTools(serverVersion, { binDirs: this.#options.binDirs, identity });
-  }
-
-  readonly findBackup = async (serverVersion: string): Promise<string | null> => {
-    const { binDirs } = this.#options;
-    return await findBackupTool(serverVersion, { binDirs, identity: null });
-  };
-
-  readonly forDumps = async (
-    serverVersion: string,
-  ): Promise<{ readonly client: string; readonly dump: string }> => {
-    const { binDirs } = this.#options;
-    return await findClients(serverVersion, { binDirs, identity: null });
+/** Those on this machine. Servers are asked as their user, the others as we are. */
+function programsOf(options: MysqlDriverOptions): Programs {
+  const { binDirs } = options;
+  const asWeAre = { binDirs, identity: null };
+  return {
+    find: async (serverVersion) =>
+      await findTools(serverVersion, { binDirs, identity: await findIdentity(options) }),
+    findBackup: (serverVersion) => findBackupTool(serverVersion, asWeAre),
+    findClients: (serverVersion) => findClients(serverVersion, asWeAre),
   };
 }
 
 async function startParts(serverVersion: string, options: MysqlDriverOptions): Promise<StartParts> {
   const { clock, random, extraConfigFile } = options;
   const identity = await findIdentity(options);
-  const tools = await new Programs(options).find(serverVersion);
+  const tools = await programsOf(options).find(serverVersion);
   return { clock, random, identity, extraConfigFile, tools, replayLog, loadDump };
 }
 

@@ -2,9 +2,10 @@
 // taken from them goes on with what was taken from another server.
 import type { Connection } from '../../model/instance.ts';
 import type { HostState } from '../engine.ts';
-import { throwIfAborted, withQueries } from './connection.ts';
-import { readFlavor } from './logical-survey.ts';
+import { throwIfAborted } from '../guard.ts';
+import { withQueries } from './connection.ts';
 import { readReplicaStatus } from './replica-status.ts';
+import { readFlavor } from './server-identity.ts';
 
 /** @throws the signal's reason only */
 export async function lookAtHost(connection: Connection, signal: AbortSignal): Promise<HostState> {

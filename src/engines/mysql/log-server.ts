@@ -5,7 +5,7 @@ import type { Query } from './connection.ts';
 import { errorNumber } from './connection-error.ts';
 import type { Flavor, FlavoredVersion } from './flavor.ts';
 import { flavors, parseServerVersion } from './flavor.ts';
-import { readSystemIdentifier } from './logical-survey.ts';
+import { readSystemIdentifier } from './server-identity.ts';
 
 export type LogServer = FlavoredVersion & {
   readonly systemIdentifier: string;

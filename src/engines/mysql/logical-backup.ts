@@ -12,6 +12,7 @@ import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { LogPosition } from '../../model/log-position.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { countDumped } from '../dump-progress.ts';
 import type { BaseBackupOptions, BaseBackupResult } from '../engine.ts';
 import type { LogicalBackupOptions } from '../logical.ts';
 import type { Query } from './connection.ts';
@@ -37,11 +38,11 @@ import {
   readDumpEnd,
   readOutsideSnapshot,
   readPosition,
-  readSystemIdentifier,
   surveyServer,
 } from './logical-survey.ts';
 import type { OutsideNotes } from './outside-snapshot.ts';
 import { describeOutside } from './outside-snapshot.ts';
+import { readSystemIdentifier } from './server-identity.ts';
 
 /** Absolute paths of the programs. */
 export type LogicalTools = { readonly client: string; readonly dump: string };
@@ -155,7 +156,7 @@ async function dumpAll(dump: Dump, options: RunOptions): Promise<Dumped> {
   const before = isReplayed ? await ask(readDefinitions) : [];
   const accounts = await ask(readOwn);
   let accountsThen: typeof accounts | undefined;
-  const progress = createProgress(options, survey);
+  const progress = countDumped(options, survey.databases);
   const takeBytes = async (bytes: Uint8Array): Promise<void> => {
     progress(bytes);
     await files.write(reader.push(bytes));
@@ -250,18 +251,5 @@ function toBackupContents({ databases }: ServerSurvey): NonNullable<BaseBackupRe
   return {
     isComplete: databases.length <= databasesMax && tableCount <= tablesMax,
     databases: listed,
-  };
-}
-
-/** A dump holds no keys, and writes numbers as text: the size is an estimate. */
-function createProgress(
-  { onProgress }: RunOptions,
-  { databases }: ServerSurvey,
-): (bytes: Uint8Array) => void {
-  const totalBytes = databases.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  let doneBytes = 0;
-  return ({ byteLength }) => {
-    doneBytes += byteLength;
-    onProgress(doneBytes, Math.max(totalBytes, doneBytes));
   };
 }

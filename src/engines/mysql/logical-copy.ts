@@ -31,7 +31,7 @@ import { DumpReader } from './logical-dump.ts';
 import { ProgramText } from './logical-programs.ts';
 import { loadPrograms } from './logical-restore.ts';
 import type { ServerSurvey } from './logical-survey.ts';
-import { hasHistory, leftOut, readFlavor, surveyServer } from './logical-survey.ts';
+import { hasHistory, leftOut, surveyServer } from './logical-survey.ts';
 import type { WorkDatabase } from './logical-target.ts';
 import {
   countTables,
@@ -44,6 +44,7 @@ import {
   withUnlimited,
   workName,
 } from './logical-target.ts';
+import { readFlavor } from './server-identity.ts';
 import { quoteName } from './sql-text.ts';
 
 type Parts = Pick<LogicalParts, 'findTools'>;

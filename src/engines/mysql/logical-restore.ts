@@ -19,7 +19,6 @@ import type { DumpContents, DumpedDatabase, DumpedFile } from './logical-content
 import { filesOf, readContents } from './logical-contents.ts';
 import type { DumpPart } from './logical-dump.ts';
 import { ProgramText } from './logical-programs.ts';
-import { readFlavor } from './logical-survey.ts';
 import type { WorkDatabase } from './logical-target.ts';
 import {
   assertRoomForRows,
@@ -32,6 +31,7 @@ import {
   withUnlimited,
   workName,
 } from './logical-target.ts';
+import { readFlavor } from './server-identity.ts';
 
 type Wanted = WorkDatabase & { readonly dumped: DumpedDatabase };
 

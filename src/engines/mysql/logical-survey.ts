@@ -7,11 +7,12 @@ import type { TableName } from './binlog-event.ts';
 import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
 import { errorNumber } from './connection-error.ts';
-import type { Flavor, FlavoredVersion } from './flavor.ts';
-import { flavors, parseServerVersion } from './flavor.ts';
+import type { Flavor } from './flavor.ts';
+import { flavors } from './flavor.ts';
 import { noLogPosition } from './log-position.ts';
 import type { BinlogEnd } from './log-server.ts';
 import { readBinlogEnd } from './log-server.ts';
+import { readFlavor } from './server-identity.ts';
 import { quoteName } from './sql-text.ts';
 
 export type FoundDatabase = {
@@ -83,15 +84,6 @@ export async function surveyServer(
   });
 }
 
-/** @throws engine-refused for a version that makes no sense */
-export async function readFlavor(query: Query): Promise<FlavoredVersion> {
-  const [row] = await query('select version() as version');
-  const text = String(row?.['version']);
-  const version = parseServerVersion(text);
-  if (version) return version;
-  throw new CairnError('engine-refused', `the server’s version “${text}” is not known`);
-}
-
 /** Names of no database, or of the server's own ones. */
 export async function findMissingDatabases(
   connection: Connection,
@@ -113,26 +105,11 @@ export function hasHistory({
   return flavor === 'mariadb' && (major > 10 || (major === 10 && minor >= 11));
 }
 
-/**
- * What the server is told apart by: a UUID of its own, or where MariaDB has none, domain and server
- * number that begin the GTIDs that it gives. (`server_uid` is no such thing: it is made of the port
- * and a network card, and becomes another one in the next container.)
- */
 /** As the dump programs name what they leave out. */
 export function leftOut({ databases }: Pick<ServerSurvey, 'databases'>): readonly string[] {
   return databases.flatMap(({ name, brokenViews }) =>
     brokenViews.map((view) => `${name}.${view.name}`),
   );
-}
-
-/** What no other server has; older MariaDB knows none, and is known by where it is. */
-export async function readSystemIdentifier(query: Query, flavor: Flavor): Promise<string> {
-  const statements: Readonly<Record<Flavor, string>> = {
-    mariadb: "select concat(@@global.gtid_domain_id, '-', @@global.server_id) as id",
-    mysql: 'select @@global.server_uuid as id',
-  };
-  const [row] = await query(statements[flavor]);
-  return String(row?.['id']);
 }
 
 /**

@@ -10,7 +10,7 @@ import { readFileIfPresent } from '../../platform/private-file.ts';
 import { removeSocketFolder } from '../../platform/server-folder.ts';
 import type { EndSteps } from '../../platform/server-process.ts';
 import { endProcess } from '../../platform/server-process.ts';
-import { throwIfAborted } from './connection.ts';
+import { throwIfAborted } from '../guard.ts';
 import { flavors } from './flavor.ts';
 import { dataDirOption, portOption, targetDirOption } from './server-config.ts';
 

@@ -14,7 +14,7 @@ import { deadlineSignal } from '../../platform/deadline.ts';
 import type { Logger } from '../../platform/logger.ts';
 import { syncFolder } from '../../platform/sync-folder.ts';
 import { readTextTail } from '../../platform/text-tail.ts';
-import { throwIfAborted } from './connection.ts';
+import { throwIfAborted } from '../guard.ts';
 import { backupConfigName, defaultDataFilePath, guardDataFile } from './restore-plan.ts';
 import type { Settings } from './server-config.ts';
 import { targetDirOption } from './server-config.ts';

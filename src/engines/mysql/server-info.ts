@@ -10,10 +10,10 @@ import { readWayFacts } from './backup-way.ts';
 import type { Query } from './connection.ts';
 import { withQueries } from './connection.ts';
 import { readExpirySeconds } from './log-server.ts';
-import { readFlavor, readSystemIdentifier } from './logical-survey.ts';
 import { readReplicaStatus } from './replica-status.ts';
 import type { LogSettings } from './server-findings.ts';
 import { planFindings } from './server-findings.ts';
+import { readFlavor, readSystemIdentifier } from './server-identity.ts';
 
 /** @throws engine-unreachable, engine-refused (login) */
 export async function inspectServer(

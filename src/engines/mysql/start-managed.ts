@@ -7,10 +7,10 @@ import { Secret } from '../../model/secret.ts';
 import { choosePort } from '../../platform/free-port.ts';
 import type { ManagedStartOptions, StartedServer } from '../engine.ts';
 import { withQueries } from './connection.ts';
-import { readFlavor, readSystemIdentifier } from './logical-survey.ts';
 import { findServer, stopManagedServer } from './managed-server.ts';
 import type { ServerFacts } from './server-facts.ts';
 import { readServerFacts } from './server-facts.ts';
+import { readFlavor, readSystemIdentifier } from './server-identity.ts';
 import { ensureAccount } from './service-account.ts';
 import type { LaunchedServer, LaunchParts } from './start-server.ts';
 import {

@@ -21,7 +21,8 @@ import {
 } from '../../platform/server-folder.ts';
 import type { RunningServer } from '../../platform/server-process.ts';
 import { endProcess, launchServer } from '../../platform/server-process.ts';
-import { throwIfAborted, withQueries } from './connection.ts';
+import { throwIfAborted } from '../guard.ts';
+import { withQueries } from './connection.ts';
 import { configPathOf, dropSteps, stopSteps } from './managed-server.ts';
 import type { ServerMode } from './server-config.ts';
 import { formatServerConfig, serverArguments } from './server-config.ts';

@@ -8,7 +8,9 @@ import { Client } from 'pg';
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
-import { abortError } from '../guard.ts';
+import { throwIfAborted } from '../guard.ts';
+import type { TlsWay } from '../tls-ways.ts';
+import { planTlsWays } from '../tls-ways.ts';
 import { errorCode, toConnectionError } from './connection-error.ts';
 import { createReceiveSocket } from './receive-socket.ts';
 
@@ -35,7 +37,7 @@ const answerTimeoutMs = 90_000;
 
 /** @throws engine-unreachable, engine-refused, cancelled */
 export async function openClient(connection: Connection, options: OpenOptions): Promise<Client> {
-  const ways = tlsWays(connection);
+  const ways = planTlsWays(connection).map(toClientTls);
   for (const [index, ssl] of ways.entries()) {
     try {
       return await openOnce(connection, ssl, options);
@@ -85,10 +87,6 @@ export function closeClient(client: Client): void {
 /** The stream that the login was done on: the TLS socket where TLS is used. */
 export function socketOf(client: Client): Duplex & { destroySoon?: () => void } {
   return (client as unknown as { connection: { stream: Duplex } }).connection.stream;
-}
-
-export function throwIfAborted(signal: AbortSignal): void {
-  if (signal.aborted) throw abortError(signal);
 }
 
 async function openOnce(
@@ -145,24 +143,11 @@ function clientConfig(
     : { ...common, statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
 }
 
-/** The ways to try in order; `require` with an authority verifies it, as libpq does. */
-function tlsWays(connection: Connection): readonly (false | ConnectionOptions)[] {
-  const ca = connection.tlsCaPem === null ? {} : { ca: connection.tlsCaPem };
-  const encryptOnly = { rejectUnauthorized: false };
-  const verifyAuthority = { ...ca, checkServerIdentity: () => undefined };
-  if (connection.host.startsWith('/')) return [false];
-  switch (connection.tls) {
-    case 'disable':
-      return [false];
-    case 'prefer':
-      return [encryptOnly, false];
-    case 'require':
-      return [connection.tlsCaPem === null ? encryptOnly : verifyAuthority];
-    case 'verify-ca':
-      return [verifyAuthority];
-    case 'verify-full':
-      return [ca];
-  }
+function toClientTls(way: TlsWay | null): false | ConnectionOptions {
+  if (way === null) return false;
+  if (way.verify === 'nothing') return { rejectUnauthorized: false };
+  const ca = way.ca === null ? {} : { ca: way.ca };
+  return way.verify === 'authority' ? { ...ca, checkServerIdentity: () => undefined } : ca;
 }
 
 /**

@@ -15,6 +15,7 @@ import type {
   StartedServer,
 } from '../engine.ts';
 import { guard } from '../guard.ts';
+import { hasServerFacts } from '../server-facts.ts';
 import { planArchive } from './archive-layout.ts';
 import { parseNotes } from './backup-notes.ts';
 import { defaultLimits } from './base-backup.ts';
@@ -36,7 +37,6 @@ import { fetchLog, prepareFolderRecovery } from './recovery-folder.ts';
 import { assertPossible } from './recovery-settings.ts';
 import { restoreFiles } from './restore.ts';
 import { findServerBinaries, majorOf } from './server-binaries.ts';
-import { hasServerFacts } from './server-facts.ts';
 import { planStartCommands, startNote } from './start-commands.ts';
 import { startManaged } from './start-managed.ts';
 import { prepareRestored, startRestored } from './start-restored.ts';

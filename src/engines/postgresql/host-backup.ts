@@ -3,9 +3,9 @@
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { BaseBackupOptions, BaseBackupResult, FileSink } from '../engine.ts';
+import { throwIfAborted } from '../guard.ts';
 import { listContents } from './backup-contents.ts';
 import type { BaseBackupParts } from './base-backup.ts';
-import { throwIfAborted } from './connection.ts';
 import { describeServer } from './connection-error.ts';
 import { lookAtAll } from './host-look.ts';
 import type { BackupHosts } from './plan-hosts.ts';

@@ -6,7 +6,8 @@ import type { Connection } from '../../model/instance.ts';
 import { parseLsn } from '../../model/log-position.ts';
 import { deadlineSignal } from '../../platform/deadline.ts';
 import type { HostState } from '../engine.ts';
-import { closeClient, openClient, throwIfAborted, withQueries } from './connection.ts';
+import { throwIfAborted } from '../guard.ts';
+import { closeClient, openClient, withQueries } from './connection.ts';
 import { describeServer } from './connection-error.ts';
 
 type Answer = {

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Connection } from '../../model/instance.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { countDumped } from '../dump-progress.ts';
 import type { BaseBackupResult } from '../engine.ts';
 import type { LogicalBackupOptions } from '../logical.ts';
 import { withQueries } from './connection.ts';
@@ -42,7 +43,7 @@ export async function takeLogicalBackup(
   const survey = await surveyServer(connection, names, signal);
   const tools = await findClientTools(survey.major, binDirs);
   const pieces = new PieceWriter(sink, clock.now());
-  const progress = createProgress(options, survey);
+  const progress = countDumped(options, survey.databases);
   const run = { connection, tools, survey, pieces, progress, signal };
   const databases: DumpedDatabase[] = [];
   for (const database of survey.databases) databases.push(await dumpDatabase(database, run));
@@ -141,17 +142,4 @@ async function dumpGlobals(run: Run): Promise<void> {
     },
   });
   await pieces.end();
-}
-
-/** A dump holds no indexes, so the size of the databases is a bound rather than a promise. */
-function createProgress(
-  { onProgress }: LogicalBackupOptions,
-  { databases }: ServerSurvey,
-): (bytes: Uint8Array) => void {
-  const totalBytes = databases.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  let doneBytes = 0;
-  return ({ byteLength }) => {
-    doneBytes += byteLength;
-    onProgress(doneBytes, Math.max(totalBytes, doneBytes));
-  };
 }

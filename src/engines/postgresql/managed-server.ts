@@ -9,7 +9,8 @@ import type { Clock } from '../../platform/clock.ts';
 import { removeSocketFolder } from '../../platform/server-folder.ts';
 import type { RunningServer } from '../../platform/server-process.ts';
 import { endProcess, launchServer as launchProgram } from '../../platform/server-process.ts';
-import { throwIfAborted, withQueries } from './connection.ts';
+import { throwIfAborted } from '../guard.ts';
+import { withQueries } from './connection.ts';
 import { findPostmaster } from './postmaster-file.ts';
 import { explainStartFailure } from './server-log.ts';
 

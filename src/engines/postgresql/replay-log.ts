@@ -17,7 +17,7 @@ import { giveFile, prepareSocketFolder, removeSocketFolder } from '../../platfor
 import type { RunningServer } from '../../platform/server-process.ts';
 import { readTextTail } from '../../platform/text-tail.ts';
 import type { Recovery, RecoveryReport } from '../engine.ts';
-import { throwIfAborted } from './connection.ts';
+import { throwIfAborted } from '../guard.ts';
 import { historyFileName } from './log-position.ts';
 import { parseHistory } from './log-timelines.ts';
 import { launchServer, stopProcess } from './managed-server.ts';
