@@ -312,8 +312,14 @@ suite('MariaDB', () => {
     await untilStored(log, server, following);
     await server.query('reset master');
     await writeRows(server, 5);
-    const error = await following.failure('log-gap');
-    assert.match(error.message, /bin\./);
+    // The dump or the second connection sees it first; that one leaves the comparing to the next.
+    const first = await following.failure('log-gap', 'engine-unreachable');
+    if (first.kind === 'log-gap') {
+      assert.match(first.message, /bin\./);
+      return;
+    }
+    assert.match(first.hint ?? '', /RESET MASTER/);
+    await follow(log, server).failure('log-gap');
   });
 });
 
