@@ -206,6 +206,7 @@ function toConnection(row: InstanceRow, masterKey: MasterKey): Connection | null
     password: wrapped === null ? null : unwrapSecret(masterKey, wrapped, passwordPurpose(row.id)),
     tls: readWord(tlsModes, value['tls'], place),
     tlsCaPem: value['tlsCaPem'] === null ? null : readText(value['tlsCaPem'], place),
+    ...toOptions(value['options'], place),
   };
 }
 
@@ -217,6 +218,13 @@ function toStandbys(value: unknown, place: string): readonly HostAddress[] {
     host: readText(each['host'], place),
     port: readNumber(each['port'], place),
   }));
+}
+
+function toOptions(value: unknown, place: string): Pick<Connection, 'options'> {
+  if (value === undefined) return {};
+  if (typeof value !== 'object' || value === null) throw damagedRow(place);
+  const pairs = Object.entries(value).map(([name, text]) => [name, readText(text, place)]);
+  return { options: Object.fromEntries(pairs) };
 }
 
 function toManaged(text: string): PlacedServer {

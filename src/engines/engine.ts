@@ -63,6 +63,13 @@ export type EngineCapabilities = {
   readonly logArchive: boolean;
   /** A connection may name further servers of the same system. */
   readonly standbys: boolean;
+  /**
+   * Cairn can start a server of it. False: a backup of a whole server, to a moment where the log is
+   * archived, is restored by `restoreDatabases` into a server that runs.
+   */
+  readonly ownServers: boolean;
+  /** A backup may ask the server for what has changed since its last full one alone. */
+  readonly differential: boolean;
 };
 
 export type FindingSeverity = 'blocking' | 'warning' | 'fine';
@@ -121,6 +128,8 @@ export type PreviousBackup = {
 export type BaseBackupOptions = {
   /** Seen in the server's own views and logs. */
   readonly label: string;
+  /** `full` where it is left out; `differential` only where the engine is capable of it. */
+  readonly kind?: 'full' | 'differential';
   readonly sink: FileSink;
   /** Null: the server must send everything. */
   readonly previous: PreviousBackup | null;

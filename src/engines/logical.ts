@@ -3,6 +3,7 @@
 import type { Connection } from '../model/instance.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { BaseBackupOptions, BaseBackupResult, SourceFile, SourceListing } from './engine.ts';
+import type { Recovery } from './log-source.ts';
 
 export type LogicalBackupOptions = Omit<BaseBackupOptions, 'label' | 'previous'> & {
   readonly databases: readonly string[];
@@ -28,8 +29,15 @@ export type DatabaseName = { readonly oldName: string; readonly newName: string 
 
 export type DatabaseRestoreOptions = {
   readonly source: LogicalSource;
-  /** None may exist under its new name. */
+  /** None may exist under its new name, unless it is replaced. Empty: all, under their own names. */
   readonly databases: readonly DatabaseName[];
+  /** To this moment; null: as the backup has them. Only of engines without servers of our own. */
+  readonly recovery: Recovery | null;
+  /**
+   * What has a new name already makes room, when the new one is whole: its last log is saved first,
+   * and it stays on the server under another name. Only of engines without servers of our own.
+   */
+  readonly replace: boolean;
   /** What roles that the target lacks mean: they are made, or the restore is refused. */
   readonly missingRoles: 'create' | 'refuse';
   /** Names what an attempt leaves when it dies; the next one of that tag removes it. */
@@ -44,6 +52,8 @@ export type RestoredDatabase = DatabaseName & {
   readonly tableCount: number | null;
   /** Counted where they come from and in the restored database: the same. */
   readonly rowCount: number | null;
+  /** What else was done and found: lines of text for people. */
+  readonly notes?: readonly string[];
 };
 
 export type TableName = {

@@ -28,6 +28,8 @@ export type Connection = HostAddress & {
   readonly tls: TlsMode;
   /** PEM text of the certificate authority to trust; null for the system's. */
   readonly tlsCaPem: string | null;
+  /** What only this engine needs to know, in words of its own; nothing secret. */
+  readonly options?: Readonly<Record<string, string>>;
 };
 
 /** What Cairn knows of a server that it started itself after a restore. */

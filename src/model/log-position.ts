@@ -11,7 +11,16 @@ export type LogPosition =
       /** All that lies before it, as `gtid-set.ts` writes it; null: not known. */
       readonly gtidSet: string | null;
     }
-  | { readonly engine: 'sqlserver'; readonly lsn: string };
+  | {
+      readonly engine: 'sqlserver';
+      /**
+       * Each database has a log of its own: what orders them is when a backup of one began, in UTC
+       * by the server's clock, `20261124T210000.1234567`.
+       */
+      readonly moment: string;
+      /** Bytes of that backup. */
+      readonly offsetBytes: number;
+    };
 
 /** Log positions travel as text in JSON (`postgresql:1:0/3000028`). */
 export function formatLogPosition(position: LogPosition): string {
@@ -21,7 +30,7 @@ export function formatLogPosition(position: LogPosition): string {
     case 'mysql':
       return `mysql:${describePlace(position)}${gtidSuffix(position.gtidSet)}`;
     case 'sqlserver':
-      return `sqlserver:${position.lsn}`;
+      return `sqlserver:${describePlace(position)}`;
   }
 }
 
@@ -45,7 +54,11 @@ export function parseLogPosition(text: string): LogPosition | null {
     if (offsetBytes === null) return null;
     return { engine, file: first, offsetBytes, gtidSet: rest.length > 0 ? rest.join(':') : null };
   }
-  if (engine === 'sqlserver' && first !== '') return { engine, lsn: first };
+  if (engine === 'sqlserver') {
+    const offsetBytes = parseOffset(second);
+    const isMoment = momentPattern.test(first);
+    return isMoment && offsetBytes !== null ? { engine, moment: first, offsetBytes } : null;
+  }
   return null;
 }
 
@@ -62,13 +75,15 @@ export function compareLogPositions(a: LogPosition, b: LogPosition): number {
     const byFile = a.file.length - b.file.length || compareValues(a.file, b.file);
     return byFile || a.offsetBytes - b.offsetBytes;
   }
-  if (a.engine === 'sqlserver' && b.engine === 'sqlserver') return compareValues(a.lsn, b.lsn);
+  if (a.engine === 'sqlserver' && b.engine === 'sqlserver') {
+    return compareValues(a.moment, b.moment) || a.offsetBytes - b.offsetBytes;
+  }
   throw new CairnError('bug', `a position of ${a.engine} has no order with one of ${b.engine}`);
 }
 
 /**
  * So many bytes further on the same branch: which transactions of MySQL's lie before it, is not
- * known any more. @throws bug for a log that is not made of bytes
+ * known any more.
  */
 export function advanceLogPosition(position: LogPosition, bytes: number): LogPosition {
   switch (position.engine) {
@@ -79,7 +94,7 @@ export function advanceLogPosition(position: LogPosition, bytes: number): LogPos
       return { ...position, offsetBytes: position.offsetBytes + bytes, gtidSet };
     }
     case 'sqlserver':
-      throw new CairnError('bug', 'a log position of sqlserver does not count bytes');
+      return { ...position, offsetBytes: position.offsetBytes + bytes };
   }
 }
 
@@ -87,6 +102,7 @@ export function advanceLogPosition(position: LogPosition, bytes: number): LogPos
  * Whether log is known to be missing between what ends at one position and what begins at the
  * other. A new timeline repeats the segment in which it branched off, so it begins before. Binary
  * logs are numbered one after another: whether the first of two is complete, others must know.
+ * Whether one log backup of SQL Server continues another is told by their LSNs alone.
  */
 export function isLogMissing(end: LogPosition, start: LogPosition): boolean {
   if (end.engine === 'postgresql' && start.engine === 'postgresql') return start.lsn > end.lsn;
@@ -130,7 +146,7 @@ export function describePlace(position: LogPosition): string {
     case 'mysql':
       return `${position.file}:${position.offsetBytes}`;
     case 'sqlserver':
-      return position.lsn;
+      return `${position.moment}:${position.offsetBytes}`;
   }
 }
 
@@ -143,8 +159,9 @@ export function parsePlace(text: string, branch: LogPosition): LogPosition | nul
     }
     case 'mysql':
       return parseBinlogPlace(text);
+    // An LSN says where in the log of one database.
     case 'sqlserver':
-      return { ...branch, lsn: text };
+      return null;
   }
 }
 
@@ -157,6 +174,7 @@ export function parseBinlogPlace(
   return offsetBytes === null ? null : { engine: 'mysql', file, offsetBytes, gtidSet: null };
 }
 
+const momentPattern = /^\d{8}T\d{6}\.\d{7}$/;
 const binlogPlacePattern = /^([A-Za-z0-9._-]{1,200}):(\d{1,15})$/;
 
 function parseOffset(text: string): number | null {

@@ -17,7 +17,10 @@ export type RecoveryTarget =
   | ({ readonly kind: 'log-position'; readonly position: string } & OnTimeline & Bounded)
   /** A transaction of MySQL, by its global id. */
   | ({ readonly kind: 'gtid'; readonly gtid: string } & Bounded)
-  /** A restore point. Nobody knows where it lies: the backup says where the search begins. */
+  /**
+   * A restore point; of SQL Server a marked transaction, or `lsn:34000000017600037`. Nobody knows
+   * where it lies: the backup says where the search begins.
+   */
   | ({ readonly kind: 'name'; readonly name: string; readonly backupId: BackupId } & OnTimeline)
   /** A transaction; with the backup as with a name. */
   | ({ readonly kind: 'xid'; readonly xid: string; readonly backupId: BackupId } & OnTimeline &
@@ -53,10 +56,10 @@ export const recoveryOffers = {
     positionExample: 'bin.000004:337537',
   },
   sqlserver: {
-    kinds: ['time', 'log-position', 'name', 'latest'],
+    kinds: ['time', 'name', 'latest'],
     hasTimelines: false,
     canSkip: false,
-    positionExample: '00000020:000001d0:0001',
+    positionExample: '',
   },
 } as const satisfies Record<Engine, RecoveryOffer>;
 

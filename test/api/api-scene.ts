@@ -258,7 +258,7 @@ export class FakeDriver implements EngineDriver {
   readonly engine = 'postgresql';
   readonly capabilities = {
     ...{ partialByDatabase: true, restoreToFolder: true, logArchive: true },
-    standbys: true,
+    ...{ standbys: true, ownServers: true, differential: false },
   };
   readonly seen: Connection[] = [];
   answer: Partial<ServerInspection> | CairnError = {};

@@ -56,7 +56,7 @@ export function createMysqlDriver(options: MysqlDriverOptions): EngineDriver {
     engine: 'mysql',
     capabilities: {
       ...{ partialByDatabase: true, restoreToFolder: true, logArchive: true },
-      standbys: false,
+      ...{ standbys: false, ownServers: true, differential: false },
     },
     parseUrl: parseConnectionUrl,
     inspect: (connection, signal) => guard(signal, () => inspectServer(connection, signal, way)),

@@ -60,7 +60,7 @@ export function createPostgresqlDriver(options: PostgresqlDriverOptions): Engine
     engine: 'postgresql',
     capabilities: {
       ...{ partialByDatabase: true, restoreToFolder: true, logArchive: true },
-      standbys: true,
+      ...{ standbys: true, ownServers: true, differential: false },
     },
     parseUrl: parseConnectionUrl,
     inspect: (connection, signal) => guard(signal, () => inspectHosts(connection, signal)),

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseConnectionUrl } from './connection-url.ts';
+import { findBackupFolder, parseConnectionUrl } from './connection-url.ts';
 
 const folder = encodeURIComponent('\\\\files\\cairn\\');
 
 describe('a connection string of SQL Server', () => {
   it('has defaults for all but the user, and verifies the server', () => {
-    const { host, port, database, user, password, tls, backupFolder } =
-      parseConnectionUrl('sqlserver://backup@db');
+    const connection = parseConnectionUrl('sqlserver://backup@db');
+    const { host, port, database, user, password, tls } = connection;
     assert.deepEqual(
       [host, port, database, user, password],
       ['db', 1433, 'master', 'backup', null],
     );
-    assert.deepEqual([tls, backupFolder], ['verify-full', null]);
+    assert.deepEqual([tls, findBackupFolder(connection)], ['verify-full', null]);
   });
 
   it('turns TLS off, or its verification, only when told so', () => {
@@ -31,12 +31,15 @@ describe('a connection string of SQL Server', () => {
 
   it('names the folder of the backups as both sides see it', () => {
     const both = `sqlserver://b@db/?backupFolder=${folder}&backupFolderHere=/mnt/cairn/`;
-    assert.deepEqual(parseConnectionUrl(both).backupFolder, {
+    assert.deepEqual(findBackupFolder(parseConnectionUrl(both)), {
       onServer: '\\\\files\\cairn',
       here: '/mnt/cairn',
     });
     const same = 'sqlserver://b@db/?encrypt=false&backupFolder=/srv/b';
-    assert.deepEqual(parseConnectionUrl(same).backupFolder, { onServer: '/srv/b', here: '/srv/b' });
+    assert.deepEqual(findBackupFolder(parseConnectionUrl(same)), {
+      onServer: '/srv/b',
+      here: '/srv/b',
+    });
   });
 
   it('is refused without showing the password', () => {

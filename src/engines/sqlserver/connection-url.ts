@@ -11,11 +11,6 @@ import { decodePart, parseUrl } from '../connection-url.ts';
 /** One folder, as both sides see it. */
 export type BackupFolder = { readonly onServer: string; readonly here: string };
 
-export type SqlServerConnection = Connection & {
-  /** Null: the server's backups cannot be fetched as files. */
-  readonly backupFolder: BackupFolder | null;
-};
-
 const shape =
   'the form is sqlserver://user:password@host:1433/?backupFolder=/mnt/cairn&ca=/path/ca.pem';
 const dialect: UrlDialect = {
@@ -34,15 +29,26 @@ type OwnName = (typeof own)[number];
 const folderLengthMax = 180;
 
 /** @throws invalid; the text of no error holds the password */
-export function parseConnectionUrl(text: string): SqlServerConnection {
+export function parseConnectionUrl(text: string): Connection {
   const { url, values } = takeOwnParameters(text.trim());
   const connection = parseUrl(url, dialect);
   checkHost(connection);
   return {
     ...connection,
     tls: tlsMode(values, connection, /[?&]sslmode=/.test(url)),
-    backupFolder: parseFolder(values),
+    options: toOptions(parseFolder(values)),
   };
+}
+
+function toOptions(folder: BackupFolder | null): Readonly<Record<string, string>> {
+  if (folder === null) return {};
+  return { backupFolder: folder.onServer, backupFolderHere: folder.here };
+}
+
+/** The folder that backups are handed over in; null: the connection names none. */
+export function findBackupFolder({ options = {} }: Connection): BackupFolder | null {
+  const { backupFolder: onServer, backupFolderHere: here } = options;
+  return onServer === undefined || here === undefined ? null : { onServer, here };
 }
 
 function takeOwnParameters(text: string): {

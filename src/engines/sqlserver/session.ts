@@ -4,11 +4,11 @@
 // errors, and whole numbers that a double cannot hold.
 import type { Connection as Client, ConnectionConfiguration, Request } from 'tedious';
 import { CairnError } from '../../model/errors.ts';
+import type { Connection } from '../../model/instance.ts';
 import { deadlineSignal, untilAborted } from '../../platform/deadline.ts';
 import { abortError } from '../guard.ts';
 import type { ErrorContext } from './connection-error.ts';
 import { describeServer, toConnectionError } from './connection-error.ts';
-import type { SqlServerConnection } from './connection-url.ts';
 import type { SqlParameter, SqlStatement } from './statement.ts';
 import { statementText } from './statement.ts';
 
@@ -65,7 +65,7 @@ type Tedious = Awaited<ReturnType<typeof loadTedious>>;
 
 /** @throws CairnError: engine-unreachable, engine-refused, cancelled or the signal's reason */
 export async function openSession(
-  connection: SqlServerConnection,
+  connection: Connection,
   options: OpenOptions,
 ): Promise<SqlSession> {
   const timeoutMs = options.connectTimeoutMs ?? connectTimeoutMs;
@@ -96,12 +96,12 @@ export async function openSession(
 class TediousSession implements SqlSession {
   readonly #tedious: Tedious;
   readonly #client: Client;
-  readonly #connection: SqlServerConnection;
+  readonly #connection: Connection;
   readonly #ended: Promise<void>;
   #onInfo: ((info: SqlInfo) => void) | null = null;
   #running: string | null = null;
 
-  constructor(tedious: Tedious, client: Client, connection: SqlServerConnection) {
+  constructor(tedious: Tedious, client: Client, connection: Connection) {
     this.#tedious = tedious;
     this.#client = client;
     this.#connection = connection;
@@ -226,7 +226,7 @@ function tooManyRows({ name }: SqlStatement): CairnError {
 }
 
 function clientOptions(
-  connection: SqlServerConnection,
+  connection: Connection,
   timeouts: { readonly connectTimeoutMs: number; readonly cancelTimeoutMs: number },
 ): ConnectionConfiguration {
   const { host, port, user, password, database, tls, tlsCaPem } = connection;

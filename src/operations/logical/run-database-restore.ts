@@ -28,7 +28,8 @@ export async function runDatabaseRestore(
   const driver = driverFor(parts.engines, target.engine);
   await context.assertLease();
   const restored = await driver.restoreDatabases(target.connection, {
-    ...{ source, databases, missingRoles, tag: job.id, signal, log },
+    ...{ source, databases, missingRoles, recovery: null, replace: false },
+    ...{ tag: job.id, signal, log },
     onProgress: (phase, doneBytes, totalBytes) =>
       context.progress({ phase, doneBytes, totalBytes }),
   });
