@@ -1,9 +1,12 @@
 // Decides, purely, what a window of file parts needs from which frame.
 
+import { MiB } from '../model/units.ts';
+import type { ByteRange } from '../storage/storage.ts';
 import type { MapPart } from './file-map.ts';
-import { digestBytes, partPagesMax } from './format.ts';
+import { damaged, digestBytes, partPagesMax } from './format.ts';
 import type { FileEntry } from './manifest.ts';
 import type { PageWrite } from './pages.ts';
+import type { FrameSpan } from './sealed-object.ts';
 
 /** A part of one file that is being written. */
 export type Unit<Target> = {
@@ -116,13 +119,66 @@ function* wantedRuns(run: PageRun, wanted: Uint8Array | null): Generator<PageRun
   }
 }
 
+/** Frames of one pack that are read at once, since they lie side by side. */
+export type FrameRun<Target> = ByteRange & {
+  readonly packName: string;
+  /** From `startBytes` to `endBytes` of what is read. */
+  readonly frames: readonly (FrameWork<Target> & {
+    readonly startBytes: number;
+    readonly endBytes: number;
+  })[];
+};
+
 /**
- * Frames in an order in which neighbours write to different files: two threads that write to one
- * file wait for each other.
+ * Frames of one pack in runs of neighbours whose first pages go to the same file. `spans` tells
+ * where each frame lies. @throws repository-damaged when there is no such frame
+ */
+export function planRuns<Target>(
+  packName: string,
+  frames: readonly FrameWork<Target>[],
+  spans: readonly FrameSpan[],
+): readonly FrameRun<Target>[] {
+  const runs: GrowingRun<Target>[] = [];
+  for (const work of frames.toSorted((a, b) => a.frame - b.frame)) {
+    const span = spans[work.frame];
+    if (!span) throw damaged(packName, `it has no frame ${work.frame}`);
+    const { offsetBytes, sealedBytes: lengthBytes } = span;
+    const run = runs.at(-1);
+    const continues =
+      run !== undefined &&
+      run.offsetBytes + run.lengthBytes === offsetBytes &&
+      run.lengthBytes + lengthBytes <= runBytesMax &&
+      run.frames.length < runFramesMax &&
+      targetOf(run.frames[0]) === targetOf(work);
+    const startBytes = continues ? run.lengthBytes : 0;
+    const placed = { ...work, startBytes, endBytes: startBytes + lengthBytes };
+    if (continues) {
+      run.lengthBytes = placed.endBytes;
+      run.frames.push(placed);
+    } else runs.push({ packName, offsetBytes, lengthBytes, frames: [placed] });
+  }
+  return runs;
+}
+
+type GrowingRun<Target> = FrameRun<Target> & {
+  lengthBytes: number;
+  readonly frames: FrameRun<Target>['frames'][number][];
+};
+
+/** A few, or one thread would be left with the last run of a window for long. */
+const runFramesMax = 8;
+const runBytesMax = 2 * MiB;
+
+const targetOf = <Target>(work: FrameWork<Target> | undefined): Target | undefined =>
+  work?.writes[0]?.target;
+
+/**
+ * Runs in an order in which neighbours write to different files: two threads that write to one file
+ * wait for each other.
  */
 export function alternateTargets<Target>(
-  work: Iterable<FrameWork<Target>>,
-): Iterable<FrameWork<Target>> {
-  const byTarget = Map.groupBy(work, ({ writes }) => writes[0]?.target);
+  runs: Iterable<FrameRun<Target>>,
+): Iterable<FrameRun<Target>> {
+  const byTarget = Map.groupBy(runs, ({ frames }) => targetOf(frames[0]));
   return interleave(byTarget.values(), byTarget.size);
 }

@@ -10,11 +10,12 @@ import { CairnError } from '../model/errors.ts';
 import { MiB } from '../model/units.ts';
 import { runBounded } from '../platform/bounded.ts';
 import { syncFolder } from '../platform/sync-folder.ts';
-import type { FrameWork, Unit } from './extract-plan.ts';
+import type { FrameRun, FrameWork, Unit } from './extract-plan.ts';
 import {
   addFrameWork,
   alternateTargets,
   interleave,
+  planRuns,
   planWindows,
   unitBytes,
 } from './extract-plan.ts';
@@ -28,8 +29,9 @@ import type { ThreadPool } from './thread-pool.ts';
 const windowLimits = { windowBytes: 256 * MiB, unitsMax: 512 };
 const filesClosingMax = 8;
 const permissionBits = 0o777;
-/** Two frames a thread: one is read while the other is written. */
-const framesPerThread = 2;
+/** Two a thread: one is read while the other is written. */
+const runsPerThread = 2;
+const packsOpeningMax = 8;
 
 export type ExtractParts = {
   readonly manifest: Manifest;
@@ -164,12 +166,26 @@ async function writeWindow(
       throw damaged(name, `the file map does not fit ${unit.file.path}`);
     }
   }
-  const frames = alternateTargets(work.values());
-  await runBounded(frames, parts.pool.threadCount * framesPerThread, async (frame) => {
-    await writeFrame(frame, parts);
-    for (const { lengthBytes } of frame.writes) progress.doneBytes += lengthBytes;
+  const runs = alternateTargets(await planReads(work.values(), parts));
+  await runBounded(runs, parts.pool.threadCount * runsPerThread, async (run) => {
+    await writeRun(run, parts);
+    for (const { writes } of run.frames)
+      for (const { lengthBytes } of writes) progress.doneBytes += lengthBytes;
     parts.onProgress(progress.doneBytes);
   });
+}
+
+async function planReads(
+  work: Iterable<FrameWork<Target>>,
+  { packs, manifest, signal }: ExtractParts,
+): Promise<readonly FrameRun<Target>[]> {
+  const runs: FrameRun<Target>[] = [];
+  const byPack = Map.groupBy(work, ({ packName }) => packName);
+  await runBounded(byPack, packsOpeningMax, async ([packName, frames]) => {
+    const pack = await packs.open(packName, manifest.header, signal);
+    runs.push(...planRuns(packName, frames, pack.frames));
+  });
+  return runs;
 }
 
 /** Which pages of the part the file lacks. */
@@ -196,17 +212,17 @@ function countKept(unit: Unit<Target>, wanted: Uint8Array, progress: { doneBytes
   progress.doneBytes += Math.max(0, unitBytes(unit) - writtenPages * unit.file.page);
 }
 
-async function writeFrame(work: FrameWork<Target>, parts: ExtractParts): Promise<void> {
+async function writeRun(run: FrameRun<Target>, parts: ExtractParts): Promise<void> {
   const { signal, packs, pool, manifest } = parts;
   signal.throwIfAborted();
-  const { packName, frame } = work;
-  const pack = await packs.open(packName, manifest.header, signal);
-  const sealed = await pack.readSealed(frame, signal);
-  const writes = work.writes.map(({ target, ...write }) => ({
-    ...write,
-    descriptor: target.handle.fd,
+  const { packName: name } = run;
+  const pack = await packs.open(name, manifest.header, signal);
+  const sealed = await pack.readRange(run, signal);
+  const frames = run.frames.map(({ frame, startBytes, endBytes, writes }) => ({
+    ...{ frame, startBytes, endBytes },
+    writes: writes.map(({ target, ...write }) => ({ ...write, descriptor: target.handle.fd })),
   }));
-  const task = { kind: 'write', sealed, name: packName, key: pack.key, frame, writes } as const;
+  const task = { kind: 'write', sealed, name, key: pack.key, frames } as const;
   await pool.run(task, [sealed.buffer as ArrayBuffer]);
 }
 

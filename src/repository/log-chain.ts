@@ -70,7 +70,7 @@ export function planChain(pieces: readonly PieceObject[]): FileChain {
   return { links, endBytes, end: atEnd[0]?.endPosition ?? null, isComplete };
 }
 
-/** By position, then name. */
+/** By position; then what lies beside the sequence behind the rest, then by name. */
 export function groupFiles(pieces: Iterable<PieceObject>): readonly PiecedFile[] {
   const byName = new Map<string, PieceObject[]>();
   for (const piece of pieces) {
@@ -84,7 +84,8 @@ export function groupFiles(pieces: Iterable<PieceObject>): readonly PiecedFile[]
 
 /**
  * Pieces of files that do not lie wholly before the position, with the newest file and those beside
- * the sequence.
+ * the sequence. Log backups of SQL Server begin at a moment: the last one before the position may
+ * hold what was logged after it. What lies beside them belongs to one of them each, and goes too.
  */
 export function planFilesFrom(
   pieces: readonly PieceObject[],
@@ -92,11 +93,26 @@ export function planFilesFrom(
 ): readonly PieceObject[] {
   const isSide = ({ file }: PieceObject): boolean => file.kind === 'side';
   const files = groupFiles(pieces.filter((piece) => !isSide(piece)));
+  const lastBefore = files.findLastIndex((file) => isBefore(startOf(file), position));
   const kept = files.filter(({ pieces: own }, index) => {
     if (index === files.length - 1) return true;
+    if (index === lastBefore && position.engine === 'sqlserver') return true;
     return own.some(({ endPosition }) => compareLogPositions(endPosition, position) > 0);
   });
-  return [...pieces.filter(isSide), ...kept.flatMap((file) => file.pieces)];
+  const begin = startOf(kept[0]);
+  const sides = pieces.filter((piece) => {
+    if (!isSide(piece)) return false;
+    const { startPosition } = piece.file;
+    return startPosition.engine !== 'sqlserver' || !isBefore(startPosition, begin);
+  });
+  return [...sides, ...kept.flatMap((file) => file.pieces)];
+}
+
+const startOf = (file: PiecedFile | undefined): LogPosition | null =>
+  file?.pieces[0]?.file.startPosition ?? null;
+
+function isBefore(a: LogPosition | null, b: LogPosition | null): boolean {
+  return a !== null && b !== null && compareLogPositions(a, b) < 0;
 }
 
 function comparePieces(a: PieceObject, b: PieceObject): number {
@@ -106,5 +122,7 @@ function comparePieces(a: PieceObject, b: PieceObject): number {
 function comparePlaces([a]: readonly PieceObject[], [b]: readonly PieceObject[]): number {
   if (!a || !b) return 0;
   const byPosition = compareLogPositions(a.file.startPosition, b.file.startPosition);
-  return byPosition || (a.file.name < b.file.name ? -1 : 1);
+  if (byPosition !== 0) return byPosition;
+  const byKind = Number(a.file.kind === 'side') - Number(b.file.kind === 'side');
+  return byKind || (a.file.name < b.file.name ? -1 : 1);
 }

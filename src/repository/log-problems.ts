@@ -46,6 +46,9 @@ export function findLogProblems(parts: StreamParts): readonly LogProblem[] {
   }));
   const names = new Map(files.map((file) => [file.name, file]));
   const named = new Set(parts.intervals.flatMap(({ interval }) => interval?.files ?? []));
+  const described = new Set(
+    pieces.filter(({ file }) => file.kind === 'side').map((piece) => placeOf(piece.file)),
+  );
   return [
     ...(hasRecord ? [] : [missing]),
     ...files.flatMap((file, index) => {
@@ -53,6 +56,7 @@ export function findLogProblems(parts: StreamParts): readonly LogProblem[] {
       const isGoing = index === 0 && file.chain.endBytes === 0 && !named.has(file.name);
       return isGoing ? [] : findGap(file, files[index + 1]);
     }),
+    ...files.flatMap((file) => findUndescribed(file, described)),
     ...findIntervalGaps(parts),
     ...parts.intervals.flatMap(({ interval }) =>
       interval ? findLostFiles(parts, interval, names) : [],
@@ -75,6 +79,18 @@ function findGap(file: ChainedFile, next: ChainedFile | undefined): readonly Log
   const where = `between ${formatLogPosition(end)} and ${formatLogPosition(next.start)}`;
   return [{ object, why: `the log ${where} is missing` }];
 }
+
+/** Log backups of SQL Server have a file beside each that says whose log it is, from where on. */
+function findUndescribed(
+  { folder: object, start }: ChainedFile,
+  described: ReadonlySet<string>,
+): readonly LogProblem[] {
+  if (start.engine !== 'sqlserver' || described.has(formatLogPosition(start))) return [];
+  return [{ object, why: 'what is known of it is missing: no restore can use it' }];
+}
+
+const placeOf = ({ startPosition }: PieceObject['file']): string =>
+  formatLogPosition(startPosition);
 
 /** The last segment of a timeline is never completed. */
 function isNewBranch(end: LogPosition, start: LogPosition): boolean {

@@ -3,6 +3,7 @@
 // survive the crossing.
 import { parentPort } from 'node:worker_threads';
 import { recordError } from '../model/errors.ts';
+import { releaseMemory } from '../platform/release-memory.ts';
 import { comparePages, findDifferences, takePages, writePages } from './pages.ts';
 import { planLevel, sealFrame, unsealFrame } from './seal.ts';
 import type { ThreadReply, ThreadRequest } from './thread-pool.ts';
@@ -31,7 +32,7 @@ function perform(request: ThreadRequest): { reply: ThreadReply; transfer: ArrayB
       return { reply: { id, result }, transfer: [task.buffer, sealed] };
     }
     case 'take': {
-      const taken = takePages(Buffer.from(task.sealed), task, task.takes);
+      const taken = takePages(viewOf(task.sealed), task, task.takes);
       return { reply: { id, result: { kind: task.kind, taken } }, transfer: [taken.buffer] };
     }
     case 'differ': {
@@ -39,15 +40,21 @@ function perform(request: ThreadRequest): { reply: ThreadReply; transfer: ArrayB
       return { reply: { id, result }, transfer: [] };
     }
     case 'write': {
-      writePages(Buffer.from(task.sealed), task, task.writes);
+      const sealed = viewOf(task.sealed);
+      for (const frame of task.frames) writePages(sealed, task, frame);
+      releaseMemory(sealed);
       return { reply: { id, result: { kind: task.kind } }, transfer: [] };
     }
     case 'unseal': {
       // A copy where it is small: small buffers are cut out of one that they share.
-      const raw = new Uint8Array(unsealFrame(Buffer.from(task.sealed), task)).buffer;
+      const raw = new Uint8Array(unsealFrame(viewOf(task.sealed), task)).buffer;
       return { reply: { id, result: { kind: task.kind, raw } }, transfer: [raw] };
     }
   }
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 parentPort?.on('message', (request: ThreadRequest) => {

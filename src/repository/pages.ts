@@ -2,6 +2,7 @@
 // write their pages to files. Pure of pools and messages; `page-thread.ts` calls it.
 import { hash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
+import { releaseMemory } from '../platform/release-memory.ts';
 import { damaged, digestBytes } from './format.ts';
 import { unsealFrame } from './seal.ts';
 
@@ -75,6 +76,14 @@ export type PageWrite = PageTake & {
   readonly positionBytes: number;
 };
 
+/** What is written of one frame, and where it lies in the bytes that were read. */
+export type FrameWrites = {
+  readonly frame: number;
+  readonly startBytes: number;
+  readonly endBytes: number;
+  readonly writes: readonly PageWrite[];
+};
+
 type FramePlace = { readonly name: string; readonly key: Uint8Array; readonly frame: number };
 
 /**
@@ -82,16 +91,22 @@ type FramePlace = { readonly name: string; readonly key: Uint8Array; readonly fr
  * belong.
  * @throws repository-damaged naming the object; ENOSPC and its like as they come
  */
-export function writePages(sealed: Buffer, object: FramePlace, writes: readonly PageWrite[]): void {
-  const raw = unsealFrame(sealed, object);
+export function writePages(
+  sealed: Buffer,
+  object: Omit<FramePlace, 'frame'>,
+  { frame, startBytes, endBytes, writes }: FrameWrites,
+): void {
+  const place = { ...object, frame };
+  const raw = unsealFrame(sealed.subarray(startBytes, endBytes), place);
   for (const write of writes) {
-    checkPages(raw, write, object);
+    checkPages(raw, write, place);
     for (let done = 0; done < write.lengthBytes; ) {
       const at = write.offsetBytes + done;
       const left = write.lengthBytes - done;
       done += writeSync(write.descriptor, raw, at, left, write.positionBytes + done);
     }
   }
+  releaseMemory(raw);
 }
 
 /** A stretch of a file as it should be; it begins on a page boundary. */
@@ -171,6 +186,7 @@ export function takePages(
     taken.set(raw.subarray(offsetBytes, offsetBytes + lengthBytes), done);
     done += lengthBytes;
   }
+  releaseMemory(raw);
   return { buffer: taken.buffer, isWhole: false };
 }
 

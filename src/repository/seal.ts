@@ -2,8 +2,10 @@
 // belongs to one object alone (HKDF-SHA-256, RFC 5869, from the data key, the object's random salt
 // and its name), so the frame number can be the nonce. Codec, raw length and number are
 // authenticated with the bytes.
-import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { releaseMemory } from '../platform/release-memory.ts';
 import { codecs, damaged, frameHeadBytes, tagBytes } from './format.ts';
 
 const cipherName = 'aes-256-gcm';
@@ -43,12 +45,25 @@ export function sealFrame(
   sealed.writeUInt32BE(payload.byteLength, 0);
   sealed.writeUInt32BE(raw.byteLength, 4);
   sealed.writeUInt8(shrinks ? codecs.zstd : codecs.raw, 8);
-  const cipher = createCipheriv(cipherName, options.key, nonceOf(options.frame));
+  const cipher = createCipheriv(cipherName, keyObjectOf(options.key), nonceOf(options.frame));
   cipher.setAAD(frameContext(options.frame, sealed));
-  sealed.set(cipher.update(payload), frameHeadBytes);
+  const encrypted = cipher.update(payload);
+  sealed.set(encrypted, frameHeadBytes);
   cipher.final();
   sealed.set(cipher.getAuthTag(), frameHeadBytes + payload.byteLength);
+  releaseMemory(compressed);
+  releaseMemory(encrypted);
   return sealed;
+}
+
+let lastKey: { readonly bytes: Uint8Array; readonly object: KeyObject } | null = null;
+
+/** Frames of one object come one after another; a key in bytes costs more than the sealing. */
+function keyObjectOf(bytes: Uint8Array): KeyObject {
+  if (!lastKey || Buffer.compare(lastKey.bytes, bytes) !== 0) {
+    lastKey = { bytes: Uint8Array.from(bytes), object: createSecretKey(bytes) };
+  }
+  return lastKey.object;
 }
 
 type FrameKey = { readonly key: Uint8Array; readonly frame: number; readonly name: string };
@@ -64,6 +79,7 @@ export function unsealFrame(sealed: Buffer, frameKey: FrameKey): Buffer {
     chunkSize: rawBytes + outputSlackBytes,
     maxOutputLength: Math.max(rawBytes, 1),
   });
+  releaseMemory(payload);
   if (raw.byteLength !== rawBytes) throw damaged(name, `frame ${frame} has a wrong raw length`);
   return raw;
 }
@@ -79,7 +95,7 @@ export function decryptFrame(sealed: Buffer, { key, frame, name }: FrameKey): Bu
     throw damaged(name, `frame ${frame} has a wrong length`);
   }
   try {
-    const decipher = createDecipheriv(cipherName, key, nonceOf(frame));
+    const decipher = createDecipheriv(cipherName, keyObjectOf(key), nonceOf(frame));
     decipher.setAAD(frameContext(frame, sealed));
     decipher.setAuthTag(sealed.subarray(payloadEnd));
     const payload = decipher.update(sealed.subarray(frameHeadBytes, payloadEnd));

@@ -185,8 +185,13 @@ export class SealedObject {
     const span = this.#frames[frame];
     if (!span) throw damaged(this.name, `it has no frame ${frame}`);
     const { offsetBytes, sealedBytes } = span;
-    if (this.#whole) return this.#whole.subarray(offsetBytes, offsetBytes + sealedBytes);
-    const range = { offsetBytes, lengthBytes: sealedBytes };
+    return await this.readRange({ offsetBytes, lengthBytes: sealedBytes }, signal);
+  }
+
+  /** Bytes as they lie there, of frames side by side. @throws repository-damaged */
+  async readRange(range: ByteRange, signal: AbortSignal): Promise<Buffer> {
+    const { offsetBytes, lengthBytes } = range;
+    if (this.#whole) return this.#whole.subarray(offsetBytes, offsetBytes + lengthBytes);
     return await readPresent(this.#storage, this.name, range, signal);
   }
 

@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { RecordedError } from '../model/errors.ts';
 import { CairnError } from '../model/errors.ts';
 import { isDiskFull } from '../platform/disk-full.ts';
-import type { BatchSegment, ExpectedPages, PageTake, PageWrite, TakenPages } from './pages.ts';
+import type { BatchSegment, ExpectedPages, FrameWrites, PageTake, TakenPages } from './pages.ts';
 
 export type ThreadTask =
   | ({ readonly kind: 'differ' } & ExpectedPages)
@@ -25,11 +25,11 @@ export type ThreadTask =
     }
   | {
       readonly kind: 'write';
+      /** Of frames that lie side by side. */
       readonly sealed: Uint8Array;
       readonly name: string;
       readonly key: Uint8Array;
-      readonly frame: number;
-      readonly writes: readonly PageWrite[];
+      readonly frames: readonly FrameWrites[];
     }
   | {
       readonly kind: 'take';
