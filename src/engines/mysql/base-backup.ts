@@ -12,6 +12,7 @@ import type { Connection } from '../../model/instance.ts';
 import type { LogPosition } from '../../model/log-position.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
+import { releaseMemory } from '../../platform/release-memory.ts';
 import type { BaseBackupOptions, BaseBackupResult } from '../engine.ts';
 import { listContents } from './backup-contents.ts';
 import type { BackupInformation } from './backup-information.ts';
@@ -123,6 +124,7 @@ async function receive(
     args: planToolArguments({ flavor: server.flavor, user: connection.user, folder }),
     take: async (bytes) => {
       await reader.push(bytes);
+      releaseMemory(bytes);
       onProgress(files.doneBytes, totalBytes);
     },
   });
