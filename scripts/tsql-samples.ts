@@ -184,6 +184,7 @@ function restores(): readonly TsqlSample[] {
     ...stops.map((stop) => restore({ kind: 'log', moves: [], stop })),
     restore({ stop: stops[0] ?? null }),
     restore({ kind: 'log', moves: [], standbyPath: 'D:\\data\\shop.undo' }),
+    ...stops.map((stop) => restore({ kind: 'log', moves: [], stop, recovers: 'where-it-stops' })),
     restore({ replace: 'existing-database' }),
     sample(recoverStatement('shop'), { begins: 'RESTORE DATABASE', database: 'shop' }),
   ];
@@ -223,6 +224,8 @@ function others(): readonly TsqlSample[] {
     ...[inspect.certificatesStatement(), inspect.replicasStatement()],
     ...[inspect.serverRightsStatement(), inspect.databaseRightsStatement()],
     ...[credential.credentialsStatement(), session.sessionIdStatement()],
+    ...[history.newestBackupStatement(), history.logsByDeviceStatement('cairn-log-', 7)],
+    history.foreignBackupsStatement(14),
     session.progressStatement(51),
     session.serverOffsetsStatement(new Date('2026-10-25T00:30:00Z'), 16),
   ];
@@ -270,11 +273,24 @@ function hostile(name: string): readonly TsqlSample[] {
     sample(database.checkDatabaseStatement(name), { begins: 'DBCC CHECKDB', database: name }),
     sample(database.singleUserStatement(name), { begins: 'ALTER DATABASE', database: name }),
     sample(database.multiUserStatement(name), { begins: 'ALTER DATABASE', database: name }),
+    sample(database.renameDatabaseStatement(name, 'shop'), {
+      begins: 'ALTER DATABASE',
+      database: name,
+    }),
+    sample(database.renameDatabaseStatement('shop', name), {
+      begins: 'ALTER DATABASE',
+      database: 'shop',
+      literals: [name],
+    }),
     sample(database.dropDatabaseStatement(name), { begins: 'DROP DATABASE', database: name }),
     sample(inspect.databaseStateStatement(name), { begins: 'SELECT', database: name }),
     sample(inspect.preferredReplicaStatement(name), { begins: 'SELECT', database: name }),
     sample(history.backupHistoryStatement(name, 7), { begins: 'SELECT', database: name }),
     sample(history.backupByDeviceStatement(name, path), { begins: 'SELECT', database: name }),
+    sample(history.lastLogByDeviceStatement(name, 'cairn-log-', 7), {
+      begins: 'SELECT',
+      database: name,
+    }),
   ];
 }
 
@@ -297,10 +313,13 @@ export const nameGates: Readonly<Record<string, (name: string) => SqlStatement>>
   'single-user': database.singleUserStatement,
   'multi-user': database.multiUserStatement,
   drop: database.dropDatabaseStatement,
+  rename: (name) => database.renameDatabaseStatement(name, 'shop'),
+  'new-name': (name) => database.renameDatabaseStatement('shop', name),
   state: inspect.databaseStateStatement,
   replica: inspect.preferredReplicaStatement,
   history: (name) => history.backupHistoryStatement(name, 0),
   device: (name) => history.backupByDeviceStatement(name, '/backup/a.bak'),
+  'last-log': (name) => history.lastLogByDeviceStatement(name, 'cairn-log-', 7),
   credential: credential.dropCredentialStatement,
 };
 

@@ -7,6 +7,7 @@ import type { Catalog } from './catalog/catalog.ts';
 import { openCatalog } from './catalog/open-catalog.ts';
 import type { LocalActions, ServeReady } from './cli/program.ts';
 import { assertIsCopy, copyBackups, createSecondStorage, findOffsite } from './compose-copy.ts';
+import { createEngines } from './compose-engines.ts';
 import {
   ensureMasterKey,
   findMasterKey,
@@ -20,8 +21,6 @@ import { examineStorage, lockBackups, presignObject } from './compose-storage.ts
 import type { Config, Environment } from './config/config.ts';
 import { credentialsPath, loadConfig } from './config/config.ts';
 import { logAbsentCode } from './engines/engine.ts';
-import { createMysqlDriver } from './engines/mysql/driver.ts';
-import { createPostgresqlDriver } from './engines/postgresql/driver.ts';
 import { releaseOwner } from './jobs/reaper.ts';
 import { createWorker } from './jobs/worker.ts';
 import { nightlyPolicy } from './model/backup-policy.ts';
@@ -369,19 +368,5 @@ function workerParts({ catalog, engines, repository, secondStorage, config }: Gr
     serversDir,
     pruneGraceMs,
     logArchive,
-  };
-}
-
-/** The engines that this build knows. */
-function createEngines(config: Config): EngineDrivers {
-  const { postgresqlBinDirs, mysql, serverUser } = config;
-  const parts = { serverUser, clock, random };
-  return {
-    postgresql: createPostgresqlDriver({ ...parts, binDirs: postgresqlBinDirs }),
-    mysql: createMysqlDriver({
-      ...parts,
-      binDirs: mysql.binDirs,
-      extraConfigFile: mysql.configFile,
-    }),
   };
 }

@@ -28,8 +28,8 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
 };
 /** Put everything together, so they may import anything. */
 const composers = [
-  ...['compose.ts', 'compose-copy.ts', 'compose-ground.ts', 'compose-keys.ts'],
-  ...['compose-storage.ts', 'main.ts'],
+  ...['compose.ts', 'compose-copy.ts', 'compose-engines.ts', 'compose-ground.ts'],
+  ...['compose-keys.ts', 'compose-storage.ts', 'main.ts'],
 ];
 /** Started by path, never imported. */
 const entries = ['main.ts', 'repository/page-thread.ts'];

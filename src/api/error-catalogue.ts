@@ -157,6 +157,12 @@ export const byReason: Readonly<Record<ErrorReason, Entry>> = {
     'The backup has no list of databases and tables.',
     '该备份没有数据库和表的列表。',
   ),
+  'differential-not-offered': entry(
+    400,
+    'DBS.201207',
+    'Differential backups are not offered for this engine.',
+    '该引擎不支持差异备份。',
+  ),
   'database-unknown': entry(
     400,
     'DBS.280128',
@@ -240,6 +246,12 @@ export const byReason: Readonly<Record<ErrorReason, Entry>> = {
     'DBS.280001',
     'There is no second storage.',
     '没有可用的异地存储。',
+  ),
+  'new-instance-not-offered': entry(
+    400,
+    'DBS.201207',
+    'Cairn starts no servers of this engine.',
+    '不支持将该引擎恢复到新实例。',
   ),
   'restore-in-place-not-offered': entry(
     400,

@@ -1,6 +1,7 @@
 import type { SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { Backup } from '../model/backup.ts';
+import { wholeBackupTypes } from '../model/backup.ts';
 import { CairnError } from '../model/errors.ts';
 import type { BackupId, InstanceId, ProjectId } from '../model/ids.ts';
 import { findCount, moveCount } from './backup-counts.ts';
@@ -76,7 +77,7 @@ function readingRecords({
         .selectAll()
         .where('instance_id', '=', instanceId)
         .where('status', '=', 'completed')
-        .where('type', 'in', ['auto', 'manual'])
+        .where('type', 'in', wholeBackupTypes)
         .$if(databases !== 'any', (query) =>
           query.where('databases', '=', JSON.stringify(databases)),
         )

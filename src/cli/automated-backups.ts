@@ -1,9 +1,13 @@
 import type { BackupListWire } from '../api/schema/backup.ts';
+import type { BackupType } from '../model/backup.ts';
+import { expiringTypes } from '../model/backup.ts';
 import type { ServiceClient } from './service-client.ts';
 
-/** How many automated full backups an instance has, whatever their state. */
+/** How many backups an instance has that go by its policy, or with it, whatever their state. */
 export async function countAutomated(service: ServiceClient, instanceId: string): Promise<number> {
-  return await countOf(service, instanceId, 'auto');
+  let count = 0;
+  for (const type of expiringTypes) count += await countOf(service, instanceId, type);
+  return count;
 }
 
 /** Stretches of archived log. */
@@ -17,7 +21,7 @@ export async function countIncremental(
 async function countOf(
   service: ServiceClient,
   instanceId: string,
-  type: 'auto' | 'incremental',
+  type: BackupType,
 ): Promise<number> {
   const query = new URLSearchParams({ instance_id: instanceId, backup_type: type, limit: '1' });
   return (await service.rds<BackupListWire>('GET', `/backups?${query}`)).total_count;

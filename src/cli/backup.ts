@@ -34,6 +34,7 @@ type CreateOptions = CommonOptions & {
   readonly name?: string;
   readonly description?: string;
   readonly database?: readonly string[];
+  readonly differential?: boolean;
   readonly wait?: boolean;
 };
 
@@ -44,6 +45,7 @@ function addCreate(group: Command, context: Context): void {
     .option('--name <NAME>', 'name of the backup (default: made from the time)')
     .option('--description <TEXT>', 'at most 256 characters')
     .option('--database <NAME...>', 'only these databases, exported one by one (default: all)')
+    .option('--differential', 'read only what has changed since the last full one (SQL Server)')
     .option('--wait', 'wait for the end and show progress')
     .action(async (options: CreateOptions) => {
       const service = await openService(options, context.program);
@@ -51,7 +53,8 @@ function addCreate(group: Command, context: Context): void {
       const name = options.name ?? defaultName(program.clock.now());
       const description = options.description ?? '';
       const databases = (options.database ?? []).map((database) => ({ name: database }));
-      const body = { instance_id: instance.id, name, description, databases };
+      const type = options.differential ? 'fragment' : 'manual';
+      const body = { instance_id: instance.id, name, description, databases, type };
       const answer = await service.rds<CreateBackupResponse>('POST', '/backups', body);
       if (!options.wait) {
         if (options.json) return output.json(answer);
@@ -74,7 +77,7 @@ function addList(group: Command, context: Context): void {
       '--instance <ID>',
       'only those of this server (id or name; also of one that is gone, by id)',
     )
-    .option('--type <TYPE>', 'only these: auto, manual, incremental')
+    .option('--type <TYPE>', 'only these: auto, manual, fragment, incremental')
     .option('--limit <N>', 'at most so many', '100')
     .action(async (options: ListOptions) => {
       const service = await openService(options, context.program);

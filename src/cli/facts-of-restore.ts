@@ -22,6 +22,29 @@ export function restoreNote({ result }: Pick<JobDetailWire, 'result'>): string {
   return result?.kind === 'restore' ? formatFacts(transactionFacts(result)) : '';
 }
 
+export type RestoredDatabases = Extract<
+  JobDetailWire['result'],
+  { readonly kind: 'restored-databases' }
+>;
+
+/** What was restored into the instance of that name, a line each, with what people should know. */
+export function databasesNote({ databases }: RestoredDatabases, instanceName: string): string {
+  return databases
+    .map(({ old_name, new_name, tables, rows, notes }) => {
+      const counts = tables === null || rows === null ? '' : `: ${tables} tables, ${rows} rows`;
+      const lines = notes.map((note) => `  ${note}\n`).join('');
+      return `${old_name} is ${new_name} in ${instanceName}${counts}\n${lines}`;
+    })
+    .join('');
+}
+
+export function factsOfDatabases(report: RestoredDatabases | null): readonly Fact[] {
+  return (report?.databases ?? []).flatMap(({ old_name, new_name, notes }): Fact[] => [
+    ['restored', old_name === new_name ? old_name : `${old_name} as ${new_name}`],
+    ...notes.map((note): Fact => ['', note]),
+  ]);
+}
+
 /** The same of one that was not the service's. */
 export function recoveryNote(
   { transaction }: NonNullable<RestoredFolder['recovered']>,

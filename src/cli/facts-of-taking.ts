@@ -2,6 +2,8 @@ import type { BackupReportWire } from '../api/schema/maintenance.ts';
 import { formatBytes } from '../model/units.ts';
 
 const sources: Readonly<Record<string, string>> = {
+  differential: 'the server wrote what has changed since its last full backup (differential)',
+  full: 'the server wrote everything (full)',
   increment: 'the server sent what has changed (increment)',
   pages: 'files that were written were read (pages)',
   stream: 'the server sent everything (stream)',

@@ -71,7 +71,7 @@ function withUrl(command: Command): Command {
   return command
     .requiredOption(
       '--url <URL>',
-      'postgres://user:password@host:5432/database, or mysql://…; - reads it from stdin',
+      'postgres://user:password@host/database, mysql://…, sqlserver://…; - reads it from stdin',
     )
     .option('--standby <HOST:PORT...>', 'further servers of the same system, with the same users');
 }
@@ -205,6 +205,7 @@ function factsOf(instance: RegisteredInstanceWire): readonly [string, string | n
     ['database', instance.database],
     ['user', instance.user],
     ['sslmode', instance.sslmode],
+    ...Object.entries(instance.options),
     ['system identifier', instance.system_identifier],
     ['started by Cairn', instance.managed ? 'yes' : 'no'],
     ['registered', instance.created],

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { JobDetailListWire, JobDetailResponse, JobDetailWire } from '../api/schema/job.ts';
 import { CairnError } from '../model/errors.ts';
 import { formatBytes } from '../model/units.ts';
-import { factsOfRestore } from './facts-of-restore.ts';
+import { factsOfDatabases, factsOfRestore } from './facts-of-restore.ts';
 import { factsOfTaking } from './facts-of-taking.ts';
 import { awaitEnd } from './follow-job.ts';
 import type { CommonOptions } from './options.ts';
@@ -50,6 +50,7 @@ export function addJobCommands(root: Command, program: Program, output: Output):
         ['ended', job.ended],
         ...factsOfTaking(job.result?.kind === 'backup' ? job.result : null),
         ...factsOfRestore(job.result?.kind === 'restore' ? job.result : null),
+        ...factsOfDatabases(job.result?.kind === 'restored-databases' ? job.result : null),
       ]);
     });
 }

@@ -1,23 +1,18 @@
 // `cairn restore --into INSTANCE --time TIME --database OLD=NEW` or `--table …`: databases or
 // tables as they were at a moment, into the server that they come from, beside what it has.
 import { CairnError } from '../model/errors.ts';
+import { databasesNote } from './facts-of-restore.ts';
 import { findInstance } from './find-instance.ts';
 import { followJob } from './follow-job.ts';
-import type { CommonOptions } from './options.ts';
 import { openService } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
-import { parseDatabase } from './restore-databases.ts';
+import type { DatabaseOptions } from './restore-databases.ts';
+import { parseDatabase, restoreDatabasesInto } from './restore-databases.ts';
 import { readTime } from './restore-target.ts';
 import type { ServiceClient } from './service-client.ts';
 
-export type PartsOptions = CommonOptions & {
-  readonly instance?: string;
-  readonly time?: string;
-  readonly database?: readonly string[];
-  readonly table?: readonly string[];
-  readonly withRoles?: boolean;
-};
+export type PartsOptions = DatabaseOptions & { readonly table?: readonly string[] };
 
 type Renamed = { readonly old_name: string; readonly new_name: string };
 type Table = Renamed & { readonly database: string; readonly schema: string | null };
@@ -30,9 +25,8 @@ export async function restorePartsInto(
   { program, output }: { readonly program: Program; readonly output: Output },
 ): Promise<void> {
   const { database = [], table = [], time = '' } = options;
-  if ((database.length === 0) === (table.length === 0)) {
-    throw new CairnError('invalid', '--into with --time needs --database or --table, not both');
-  }
+  const needed = '--into with --time needs --database or --table, not both';
+  if (database.length > 0 && table.length > 0) throw new CairnError('invalid', needed);
   if (options.withRoles) {
     throw new CairnError('invalid', '--with-roles goes with --backup: the server has its roles');
   }
@@ -41,6 +35,12 @@ export async function restorePartsInto(
   const tables = table.map(parseTable);
   const service = await openService(options, program);
   const { id, name, engine } = await findInstance(service, target);
+  // Its server restores databases to a moment by itself, and also those of another instance.
+  if (engine === 'sqlserver' && table.length === 0) {
+    return await restoreDatabasesInto(options, target, { program, output });
+  }
+  if (options.replace) throw new CairnError('invalid', '--replace is of SQL Server only');
+  if (database.length === 0 && table.length === 0) throw new CairnError('invalid', needed);
   if (options.instance !== undefined) {
     const source = await findInstance(service, options.instance);
     if (source.id !== id) {
@@ -59,11 +59,7 @@ export async function restorePartsInto(
   if (result?.kind === 'restored-tables') {
     output.print(`${result.tables} tables with ${result.rows} rows are in ${name}\n`);
   }
-  if (result?.kind !== 'restored-databases') return;
-  for (const { old_name, new_name, tables: count, rows } of result.databases) {
-    const counts = count === null ? '' : `: ${count} tables, ${rows} rows`;
-    output.print(`${old_name} is ${new_name} in ${name}${counts}\n`);
-  }
+  if (result?.kind === 'restored-databases') output.print(databasesNote(result, name));
 }
 
 async function askBatch(service: ServiceClient, what: string, asked: object): Promise<string> {

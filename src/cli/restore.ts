@@ -4,36 +4,29 @@ import type { BackupListWire } from '../api/schema/backup.ts';
 import { loadConfig } from '../config/config.ts';
 import { CairnError } from '../model/errors.ts';
 import { formatBytes, formatDuration } from '../model/units.ts';
-import { recoveryNote, restoreNote } from './facts-of-restore.ts';
+import { databasesNote, recoveryNote, restoreNote } from './facts-of-restore.ts';
 import { findInstance } from './find-instance.ts';
 import { findStoredInstance } from './find-stored-instance.ts';
 import { followJob } from './follow-job.ts';
-import type { CommonOptions } from './options.ts';
 import { openService, withCommon } from './options.ts';
 import type { Output } from './output.ts';
 import type { Program } from './program.ts';
-import type { DatabaseOptions } from './restore-databases.ts';
 import { restoreDatabasesInto } from './restore-databases.ts';
 import { readFolderPoint } from './restore-folder-point.ts';
 import type { PartsOptions } from './restore-parts.ts';
 import { restorePartsInto } from './restore-parts.ts';
-import type { TargetOptions } from './restore-target.ts';
 import { presentTarget, readRestoreTarget, readSkipped } from './restore-target.ts';
 import type { ServiceClient } from './service-client.ts';
 
-type RestoreOptions = CommonOptions &
-  DatabaseOptions &
-  PartsOptions &
-  TargetOptions & {
-    readonly to?: string;
-    readonly newInstance?: string;
-    readonly port?: string;
-    readonly over?: string;
-    readonly into?: string;
-    readonly yes?: boolean;
-    readonly tablespace?: readonly string[];
-    readonly delta?: boolean;
-  };
+type RestoreOptions = PartsOptions & {
+  readonly to?: string;
+  readonly newInstance?: string;
+  readonly port?: string;
+  readonly over?: string;
+  readonly into?: string;
+  readonly tablespace?: readonly string[];
+  readonly delta?: boolean;
+};
 
 export function addRestoreCommand(root: Command, program: Program, output: Output): void {
   const command = root
@@ -66,8 +59,11 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
     .option('--tablespace <OLD=NEW...>', 'where a tablespace goes (by its old path or its OID)')
     .option('--new-instance <NAME>', 'start a server on the data and register it under this name')
     .option('--port <PORT>', 'of the new server (default: any free one)')
-    .option('--over <ID-OR-NAME>', 'replace the data of an instance that Cairn started')
-    .option('--yes', 'needed for --over: the data that are there go')
+    .option(
+      '--over <ID-OR-NAME>',
+      'replace the data of an instance that Cairn started, or the databases of SQL Server',
+    )
+    .option('--yes', 'needed for --over and --replace: the data that are there go')
     .option(
       '--into <ID-OR-NAME>',
       'restore databases or tables into an instance, beside what it has',
@@ -78,6 +74,7 @@ export function addRestoreCommand(root: Command, program: Program, output: Outpu
       'with --into and --time: tables as they were (DATABASE.TABLE=NEW for MySQL)',
     )
     .option('--with-roles', 'with --into: make the roles that it lacks')
+    .option('--replace', 'with --into, of SQL Server: what has the names makes room')
     .action((options: RestoreOptions) => runRestore(options, program, output));
 }
 
@@ -103,8 +100,9 @@ async function runRestore(
     const restoreInto = options.time === undefined ? restoreDatabasesInto : restorePartsInto;
     return await restoreInto(options, into, { program, output });
   }
-  if (options.database !== undefined || options.table !== undefined || options.withRoles) {
-    const text = '--database, --table and --with-roles go with --into only';
+  const { database, table, withRoles, replace } = options;
+  if (database !== undefined || table !== undefined || withRoles || replace) {
+    const text = '--database, --table, --with-roles and --replace go with --into only';
     throw new CairnError('invalid', text);
   }
   readRestoreTarget(options);
@@ -208,6 +206,9 @@ async function restoreOver(
   const job = await followJob(service, answer.job_id, { output, clock: program.clock });
   const instance = await findInstance(service, id);
   if (options.json) return output.json({ instance, job });
+  if (job.result?.kind === 'restored-databases') {
+    return output.print(databasesNote(job.result, instance.name));
+  }
   output.print(`${instance.id}\n`);
   output.complain(
     `${instance.name} runs on the data of the backup at ${instance.host}:${instance.port} ` +

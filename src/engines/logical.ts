@@ -29,7 +29,7 @@ export type DatabaseName = { readonly oldName: string; readonly newName: string 
 
 export type DatabaseRestoreOptions = {
   readonly source: LogicalSource;
-  /** None may exist under its new name, unless it is replaced. Empty: all, under their own names. */
+  /** None may exist under its new name, unless it is replaced. Empty: all, as they are called. */
   readonly databases: readonly DatabaseName[];
   /** To this moment; null: as the backup has them. Only of engines without servers of our own. */
   readonly recovery: Recovery | null;

@@ -9,6 +9,12 @@ import type { LogPosition } from './log-position.ts';
 export const backupTypes = ['auto', 'manual', 'fragment', 'incremental'] as const;
 export type BackupType = (typeof backupTypes)[number];
 
+/** Each of these holds all that a restore needs, also a differential one. */
+export const wholeBackupTypes = ['auto', 'manual', 'fragment'] as const;
+
+/** Those that go by retention: asked for by a policy, or steps between two full backups. */
+export const expiringTypes = ['auto', 'fragment'] as const;
+
 export const backupStatuses = ['building', 'completed', 'failed', 'deleting'] as const;
 export type BackupStatus = (typeof backupStatuses)[number];
 
@@ -34,6 +40,19 @@ export type BackupState =
     }
   | { readonly status: 'failed'; readonly endedAt: Date; readonly reason: string }
   | { readonly status: 'deleting'; readonly endedAt: Date | null };
+
+/**
+ * From where on log is replayed on top of a backup. Databases of SQL Server are backed up one after
+ * another, each with a log of its own: the first one needs its log from the beginning on.
+ */
+export function replayStart({
+  startPosition,
+  stopPosition,
+}: Pick<CompletedState, 'startPosition' | 'stopPosition'>): LogPosition {
+  return startPosition.engine === 'sqlserver' ? startPosition : stopPosition;
+}
+
+type CompletedState = Extract<BackupState, { readonly status: 'completed' }>;
 
 export type Backup = {
   readonly id: BackupId;

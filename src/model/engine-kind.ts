@@ -29,6 +29,13 @@ export const defaultDatabases = {
   sqlserver: 'master',
 } as const satisfies Record<Engine, string>;
 
+/** Of a connection that does not say. Clients of SQL Server verify unless they are told not to. */
+export const defaultTlsModes = {
+  mysql: 'prefer',
+  postgresql: 'prefer',
+  sqlserver: 'verify-full',
+} as const satisfies Record<Engine, string>;
+
 const engineNames: Readonly<Record<string, Engine>> = {
   mysql: 'mysql',
   mariadb: 'mysql',

@@ -19,14 +19,20 @@ export type S3Connection = {
 
 /**
  * Connects to nothing yet. Credentials come from the SDK's default chain: environment, shared
- * files, the machine's role. @throws invalid when the CA file cannot be read
+ * files, the machine's role; of a profile where one is named. @throws invalid when the CA file
+ * cannot be read
  */
-export async function createS3Client(address: S3Address, clock: Clock): Promise<S3Connection> {
+export async function createS3Client(
+  address: S3Address,
+  clock: Clock,
+  profile: string | null = null,
+): Promise<S3Connection> {
   const ca = address.caFile === null ? null : await readCa(address.caFile);
   const agentOptions = { keepAlive: true, maxSockets: socketsMax };
   const client = new S3Client({
     ...(address.endpoint === null ? {} : { endpoint: address.endpoint }),
     ...(address.region === null ? {} : { region: address.region }),
+    ...(profile === null ? {} : { profile }),
     forcePathStyle: address.pathStyle,
     followRegionRedirects: false,
     maxAttempts: 1,

@@ -131,7 +131,11 @@ export class S3Requests {
   async head(
     name: string,
     signal: AbortSignal,
-  ): Promise<{ readonly sizeBytes: number; readonly etag: string }> {
+  ): Promise<{
+    readonly sizeBytes: number;
+    readonly etag: string;
+    readonly modifiedAt: Date | null;
+  }> {
     const { client } = this.parts.connection;
     return await this.attempt(
       { what: `stat ${name}`, sizeBytes: 0, signal },
@@ -139,11 +143,11 @@ export class S3Requests {
         const answer = await client
           .send(new HeadObjectCommand(this.at(name)), { abortSignal })
           .catch((error: unknown) => this.#confirmAbsence(error, abortSignal));
-        const { ContentLength: sizeBytes, ETag: etag } = answer;
+        const { ContentLength: sizeBytes, ETag: etag, LastModified: modifiedAt = null } = answer;
         if (sizeBytes === undefined || etag === undefined) {
           throw new S3Refusal('other', 'an object without a length or an ETag');
         }
-        return { sizeBytes, etag: etag.replaceAll('"', '') };
+        return { sizeBytes, etag: etag.replaceAll('"', ''), modifiedAt };
       },
     );
   }

@@ -21,7 +21,7 @@ import type { ObjectWriter } from './storage.ts';
 
 /** Amazon S3 User Guide, "Multipart upload limits": from 5 MiB, the same for all but the last. */
 export const partBytes = 8 * 1024 * 1024;
-const partsMax = 10_000;
+export const partsMax = 10_000;
 /** Not worth more: what is not aborted now is found by a later sweep. */
 const abortTimeoutMs = 3_000;
 
@@ -30,6 +30,8 @@ export type WriterParts = {
   readonly slots: Slots;
   /** A whole small object under a name that must be free. @throws conflict */
   readonly putOnce: (name: string, bytes: Buffer, signal: AbortSignal) => Promise<void>;
+  /** Larger than usual, where the parts of a large object would be too many. */
+  readonly partBytes?: number;
 };
 
 type SentPart = CompletedPart & { readonly md5: Buffer };
@@ -57,11 +59,12 @@ export class S3Writer implements ObjectWriter {
     this.#pieces.push(bytes);
     this.#pendingBytes += bytes.byteLength;
     this.#totalBytes += bytes.byteLength;
-    if (this.#pendingBytes <= partBytes) return;
+    const size = this.#parts.partBytes ?? partBytes;
+    if (this.#pendingBytes <= size) return;
     const pending = this.#takePending();
     let at = 0;
-    for (; pending.byteLength - at > partBytes; at += partBytes) {
-      await this.#send(pending.subarray(at, at + partBytes));
+    for (; pending.byteLength - at > size; at += size) {
+      await this.#send(pending.subarray(at, at + size));
     }
     this.#pieces = [pending.subarray(at)];
     this.#pendingBytes = pending.byteLength - at;

@@ -23,6 +23,7 @@ import { Secret } from '../../src/model/secret.ts';
 import { domainNameSetting } from '../../src/operations/identity/bootstrap-identity.ts';
 import { issueToken } from '../../src/operations/identity/issue-token.ts';
 import { hashPassword } from '../../src/operations/identity/passwords.ts';
+import type { EngineDrivers } from '../../src/operations/parts.ts';
 import type { Logger } from '../../src/platform/logger.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { idSource, systemRandom } from '../../src/platform/random.ts';
@@ -71,7 +72,12 @@ export type ApiScene = {
 };
 
 export async function openApiScene(
-  options: { readonly log?: Logger; readonly repository?: Pick<Repository, 'openReader'> } = {},
+  options: {
+    readonly log?: Logger;
+    readonly repository?: Pick<Repository, 'openReader'>;
+    /** Drivers besides that of PostgreSQL. */
+    readonly engines?: EngineDrivers;
+  } = {},
 ): Promise<ApiScene> {
   const clock = new ManualClock();
   const fresh = await openFreshSqlite({ clock });
@@ -80,7 +86,7 @@ export async function openApiScene(
   const driver = new FakeDriver();
   const parts: ApiParts = {
     catalog,
-    engines: { postgresql: driver },
+    engines: { postgresql: driver, ...options.engines },
     clock,
     random: systemRandom,
     log: options.log ?? silentLogger,

@@ -65,7 +65,7 @@ async function backUp(name: string): Promise<{ job: Job; id: BackupId }> {
   };
   const { backup } = await requestBackup(parts, {
     ...{ projectId: testProjectId, instanceId: testInstanceId, name, description: '' },
-    ...{ databases: [], individually: false },
+    ...{ databases: [], individually: false, type: 'manual' },
   });
   const job = (await runNextJob(parts)) ?? assert.fail('no job');
   return { job, id: backup.id };

@@ -139,6 +139,7 @@ export function presentRegisteredInstance(instance: Instance): RegisteredInstanc
     database: connection && connection.database,
     user: connection && connection.user,
     sslmode: connection && connection.tls,
+    options: { ...connection?.options },
     server_version: instance.serverVersion,
     system_identifier: instance.systemIdentifier,
     managed: instance.managed !== null,

@@ -93,8 +93,9 @@ function presentDatabases(report: DatabaseRestoreReport): JobResultWire {
   return {
     kind: report.kind,
     backup_id: report.backupId,
-    databases: report.databases.map(({ oldName, newName, tableCount, rowCount }) => ({
+    databases: report.databases.map(({ oldName, newName, tableCount, rowCount, notes = [] }) => ({
       ...{ old_name: oldName, new_name: newName, tables: tableCount, rows: rowCount },
+      notes: [...notes],
     })),
   };
 }

@@ -56,6 +56,7 @@ export function registerBackupRoutes(app: ApiApp, parts: ApiParts): void {
         description: body.description ?? '',
         databases: (body.databases ?? []).map(({ name }) => name),
         individually: body.backup_database_individually ?? false,
+        type: body.type ?? 'manual',
       });
       return presentNewBackup(backup);
     },

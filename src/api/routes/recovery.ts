@@ -1,9 +1,8 @@
 import { Type } from 'typebox';
 import { CairnError } from '../../model/errors.ts';
-import type { JobId, ProjectId } from '../../model/ids.ts';
-import { requestDatabaseRestore } from '../../operations/logical/request-database-restore.ts';
-import type { InPlaceRequest } from '../../operations/restore/request-restore-in-place.ts';
-import { requestRestoreInPlace } from '../../operations/restore/request-restore-in-place.ts';
+import type { ProjectId } from '../../model/ids.ts';
+import type { DatabaseName, RecoveryRequest } from '../../operations/restore/request-recovery.ts';
+import { requestRecovery } from '../../operations/restore/request-recovery.ts';
 import { listRestoreWindows, selectDay } from '../../operations/restore/restore-windows.ts';
 import type { ApiApp, ApiParts } from '../api-parts.ts';
 import { projectOf } from '../auth.ts';
@@ -18,14 +17,15 @@ import {
   RestoreTimesSchema,
 } from '../schema/recovery.ts';
 import { parseWireTime } from '../wire-time.ts';
-import { requireBackupId, requireInstanceId } from './path-ids.ts';
+import { requireInstanceId } from './path-ids.ts';
 import { readPoint, readSkipped } from './restore-points.ts';
 
 const tags = ['instances'];
 const InstancePathSchema = Type.Object({ projectId: Type.String(), instanceId: Type.String() });
 const description =
   'Restores over an instance whose server Cairn started: its data is replaced, and kept until ' +
-  'the new server has answered. The instance is RESTORING meanwhile.';
+  'the new server has answered. The instance is RESTORING meanwhile. Over one of SQL Server each ' +
+  'database of the backup takes the place of the one that has its name, which gets another.';
 
 /** `/v3/{project}/instances/recovery` and the windows. */
 export function registerRecoveryRoutes(app: ApiApp, parts: ApiParts): void {
@@ -41,7 +41,8 @@ export function registerRecoveryRoutes(app: ApiApp, parts: ApiParts): void {
       },
     },
     async (request) => {
-      const { jobId } = await requestRecovery(parts, projectOf(request), request.body);
+      const wanted = readRequest(projectOf(request), request.body);
+      const { jobId } = await requestRecovery(parts, wanted);
       return { job_id: jobId };
     },
   );
@@ -86,41 +87,31 @@ export function registerNewerRecoveryRoutes(app: ApiApp, parts: ApiParts): void 
       },
     },
     async (request, reply) => {
-      const { jobId } = await requestRecovery(parts, projectOf(request), request.body);
+      const wanted = readRequest(projectOf(request), request.body);
+      const { jobId } = await requestRecovery(parts, wanted);
       return await reply.code(202).send({ job_id: jobId });
     },
   );
 }
 
-/** With names of databases nothing is replaced: they are restored beside what the target has. */
-async function requestRecovery(
-  parts: ApiParts,
-  projectId: ProjectId,
-  body: RecoveryRequestWire,
-): Promise<{ readonly jobId: JobId }> {
-  const { source, target } = body;
-  const names = Object.entries(source.database_name ?? {});
-  if (names.length === 0) return await requestRestoreInPlace(parts, readRequest(projectId, body));
-  return await requestDatabaseRestore(parts, {
-    projectId,
-    backupId: requireBackupId(source.backup_id ?? ''),
-    targetInstanceId: requireInstanceId(target.instance_id),
-    databases: names.map(([oldName, newName]) => ({ oldName, newName: newName || oldName })),
-    missingRoles: 'refuse',
-  });
-}
-
 function readRequest(
   projectId: ProjectId,
-  { source, target }: RecoveryRequestWire,
-): InPlaceRequest {
+  { source, target, replace }: RecoveryRequestWire,
+): RecoveryRequest {
   return {
     projectId,
     sourceInstanceId: requireInstanceId(source.instance_id),
     point: readPoint(source),
     skippedTransactions: readSkipped(source),
     targetInstanceId: requireInstanceId(target.instance_id),
+    databases: Object.entries(source.database_name ?? {}).flatMap(readNames),
+    replace: replace === true,
   };
+}
+
+/** A list of new names restores a database under each of them; an empty one keeps its name. */
+function readNames([oldName, newNames]: readonly [string, string]): readonly DatabaseName[] {
+  return newNames.split(',').map((text) => ({ oldName, newName: text.trim() || oldName }));
 }
 
 /** Null: every day. @throws invalid */

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { defaultDatabases, defaultPorts } from '../../model/engine-kind.ts';
+import { defaultDatabases, defaultPorts, defaultTlsModes } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { HostAddress } from '../../model/instance.ts';
 import { Secret } from '../../model/secret.ts';
@@ -217,8 +217,9 @@ function readAddress(body: ServerAddressWire): ServerAddress {
       database: body.database ?? defaultDatabases[engine],
       user,
       password: password === null ? null : new Secret(password),
-      tls: body.sslmode ?? 'prefer',
+      tls: body.sslmode ?? defaultTlsModes[engine],
       tlsCaPem: body.ca ?? null,
+      ...(body.options ? { options: body.options } : {}),
     },
   };
 }

@@ -11,7 +11,6 @@ import { requireBackupId } from './path-ids.ts';
  * absent. @throws invalid
  */
 export function readPoint(point: RestorePointWire): RecoveryTarget {
-  assertWholeServer(point);
   const backupId = point.backup_id || null;
   const timeMs = point.restore_time ?? null;
   if (point.recovery_target) return readTarget(point.recovery_target, { backupId, timeMs });
@@ -81,7 +80,8 @@ function malformed(what: string, value: string, field = 'recovery_target.value')
   return new CairnError('invalid', `${field} must be ${what}, not “${value}”`);
 }
 
-function assertWholeServer({ database_name: databases }: RestorePointWire): void {
+/** @throws invalid */
+export function assertWholeServer({ database_name: databases }: RestorePointWire): void {
   if (Object.keys(databases ?? {}).length === 0) return;
   throw new CairnError('invalid', 'single databases are restored into an instance that runs', {
     reason: 'databases-not-offered',

@@ -19,7 +19,7 @@ import {
   readPort,
 } from '../schema/restore.ts';
 import { requireInstanceId } from './path-ids.ts';
-import { readPoint, readSkipped } from './restore-points.ts';
+import { assertWholeServer, readPoint, readSkipped } from './restore-points.ts';
 
 const keepDaysDefault = 7;
 
@@ -61,6 +61,7 @@ function readRequest(projectId: ProjectId, body: RestoreRequestWire): RestoreReq
       },
     );
   }
+  assertWholeServer(point);
   const port = readPort(body.port);
   if (port === null) throw new CairnError('invalid', 'port must be 1024 to 65535');
   return {

@@ -43,6 +43,15 @@ export const CreateBackupRequestSchema = named(
     ),
     databases: Type.Optional(nullable(Type.Array(DatabaseSchema, { maxItems: 2000 }))),
     backup_database_individually: Type.Optional(nullable(Type.Boolean({ default: false }))),
+    type: Type.Optional(
+      nullable(
+        words(['manual', 'fragment'] as const, {
+          description:
+            'An extension. fragment: only what has changed since the last full backup is read ' +
+            'from the server; what is stored is whole. SQL Server; else 400 DBS.201207',
+        }),
+      ),
+    ),
   }),
 );
 export type CreateBackupRequest = Static<typeof CreateBackupRequestSchema>;

@@ -16,10 +16,19 @@ export const RecoveryRequestSchema = named(
         pattern: '^[0-9A-Za-z-]{1,64}$',
         description:
           'May be the source. Its server must be one that Cairn started (else 400 DBS.201207), ' +
-          'of the same engine and major version (else 400 DBS.200041); busy: 409 DBS.201202',
+          'of the same engine and major version (else 400 DBS.200041); busy: 409 DBS.201202. Of ' +
+          'SQL Server any, of a version and edition that the API restores the source’s to',
         ...refusedAs('instance-id-malformed'),
       }),
     }),
+    replace: Type.Optional(
+      Type.Boolean({
+        description:
+          'An extension, for database_name of SQL Server: a database that has one of the new ' +
+          'names makes room, and stays under another name; else its name is refused as taken. ' +
+          'Without database_name it is so anyway',
+      }),
+    ),
   }),
 );
 export type RecoveryRequestWire = Static<typeof RecoveryRequestSchema>;

@@ -17,6 +17,7 @@ const server = {
       examples: [
         'postgres://user:password@db.example.com:5432/postgres?sslmode=require',
         'mysql://user:password@db.example.com:3306/?sslmode=require',
+        'sqlserver://user:password@db.example.com:1433/?backupFolder=/mnt/cairn',
       ],
     }),
   ),
@@ -36,6 +37,16 @@ const server = {
   database: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
   sslmode: Type.Optional(words(tlsModes)),
   ca: Type.Optional(nullable(Type.String({ maxLength: 65_536, description: 'PEM' }))),
+  options: Type.Optional(
+    nullable(
+      Type.Record(Type.String(), Type.String({ maxLength: 1024 }), {
+        description:
+          'An extension: what only this engine needs, by the names that a url gives them; of ' +
+          'SQL Server backupFolder and backupFolderHere',
+        examples: [{ backupFolder: '\\\\files\\cairn', backupFolderHere: '/mnt/cairn' }],
+      }),
+    ),
+  ),
 };
 
 export const ServerAddressSchema = named(
@@ -79,6 +90,7 @@ export const RegisteredInstanceSchema = named(
     database: nullable(Type.String()),
     user: nullable(Type.String()),
     sslmode: nullable(words(tlsModes)),
+    options: Type.Record(Type.String(), Type.String(), { description: 'Of this engine alone' }),
     server_version: nullable(Type.String()),
     system_identifier: nullable(Type.String()),
     managed: Type.Boolean({ description: 'Cairn started this server itself, after a restore' }),

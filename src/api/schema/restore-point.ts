@@ -25,7 +25,8 @@ const RecoveryTargetSchema = Type.Object(
     description:
       'An extension: where replay of archived log stops. time needs restore_time; xid and name ' +
       'need backup_id, the full backup that replay begins with. Of PostgreSQL are lsn, xid and ' +
-      'name, of MySQL position (bin.000004:337537) and gtid',
+      'name, of MySQL position (bin.000004:337537) and gtid, of SQL Server name: a marked ' +
+      'transaction, or lsn:34000000017600037',
   },
 );
 export type RecoveryTargetWire = Static<typeof RecoveryTargetSchema>;
@@ -67,8 +68,9 @@ export const RestorePointSchema = Type.Object({
     nullable(
       Type.Record(Type.String(), Type.String(), {
         description:
-          'Names, old to new (empty: the same), of a backup of single databases: they are ' +
-          'restored beside what the target has. Only over an instance; else 400 DBS.201207',
+          'Names, old to new (empty: the same), of a backup of single databases, of SQL Server ' +
+          'of any: they are restored beside what the target has. New names separated by commas ' +
+          'are one copy each. Only over an instance; else 400 DBS.201207',
       }),
     ),
   ),

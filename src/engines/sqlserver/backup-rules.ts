@@ -5,7 +5,7 @@ import { CairnError } from '../../model/errors.ts';
 import type { BackupDevices } from './devices.ts';
 import { deviceNames } from './devices.ts';
 import type { DatabaseTraits, ServerTraits } from './server-traits.ts';
-import { engineEditions, isSmallEdition } from './server-traits.ts';
+import { engineEditions, hasS3Connector, isSmallEdition } from './server-traits.ts';
 
 export type BackupKind =
   | 'full'
@@ -154,9 +154,7 @@ export const backupRules: readonly Rule[] = [
   },
   {
     rule: 'backups to S3 need SQL Server 2022 or later, and not the Express edition',
-    refuses: ({ devices, server }) =>
-      devices.kind === 's3' &&
-      (server.majorVersion < 16 || server.engineEdition === engineEditions.express),
+    refuses: ({ devices, server }) => devices.kind === 's3' && !hasS3Connector(server),
     hint: 'Back up into a folder that both the server and Cairn can reach.',
   },
   {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { findBackupFolder, parseConnectionUrl } from './connection-url.ts';
+import { logIntervalMs } from './log-interval.ts';
 
 const folder = encodeURIComponent('\\\\files\\cairn\\');
 
@@ -40,6 +41,16 @@ describe('a connection string of SQL Server', () => {
       onServer: '/srv/b',
       here: '/srv/b',
     });
+  });
+
+  it('says how often the log is backed up', () => {
+    const interval = (query: string): number =>
+      logIntervalMs(parseConnectionUrl(`sqlserver://b@db/?${query}`));
+    assert.equal(interval(''), 60_000);
+    assert.equal(interval('logbackupseconds=300'), 300_000);
+    for (const odd of ['9', '3601', '1e3', '', '-60']) {
+      assert.throws(() => interval(`logBackupSeconds=${odd}`), /out of range/, odd);
+    }
   });
 
   it('is refused without showing the password', () => {

@@ -2,11 +2,14 @@
 // `../connection-url.ts` reads it, with the words that SQL Server's own clients use. What is left
 // out: port 1433, database master, TLS on and the certificate verified. The server writes its
 // backups itself, into `backupFolder` as it sees it (`\\share\cairn`, `/mnt/cairn`), which Cairn
-// sees as `backupFolderHere`; both are the same where only the first is given.
+// sees as `backupFolderHere`; both are the same where only the first is given. Or into a bucket:
+// `backup-bucket.ts`.
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { UrlDialect } from '../connection-url.ts';
 import { decodePart, parseUrl } from '../connection-url.ts';
+import { bucketParameters, parseBucket } from './backup-bucket.ts';
+import { parseLogInterval } from './log-interval.ts';
 
 /** One folder, as both sides see it. */
 export type BackupFolder = { readonly onServer: string; readonly here: string };
@@ -22,7 +25,11 @@ const dialect: UrlDialect = {
   aliases: { ca: 'sslrootcert' },
   ignored: ['applicationName', 'connectTimeout', 'loginTimeout'],
 };
-const own = ['encrypt', 'trustServerCertificate', 'backupFolder', 'backupFolderHere'] as const;
+const own = [
+  ...(['encrypt', 'trustServerCertificate', 'backupFolder', 'backupFolderHere'] as const),
+  ...bucketParameters,
+  'logBackupSeconds',
+] as const;
 type OwnName = (typeof own)[number];
 
 /** What a name of our own, behind a slash, still leaves of the server's 259 characters. */
@@ -36,13 +43,21 @@ export function parseConnectionUrl(text: string): Connection {
   return {
     ...connection,
     tls: tlsMode(values, connection, /[?&]sslmode=/.test(url)),
-    options: toOptions(parseFolder(values)),
+    options: { ...parsePlace(values), ...parseLogInterval(values.get('logBackupSeconds')) },
   };
 }
 
-function toOptions(folder: BackupFolder | null): Readonly<Record<string, string>> {
-  if (folder === null) return {};
-  return { backupFolder: folder.onServer, backupFolderHere: folder.here };
+/** Where backups are handed over. */
+function parsePlace(values: ReadonlyMap<OwnName, string>): Readonly<Record<string, string>> {
+  const folder = parseFolder(values);
+  const bucket = parseBucket((name) => values.get(name));
+  if (folder === null) return bucket;
+  if (Object.keys(bucket).length === 0) {
+    return { backupFolder: folder.onServer, backupFolderHere: folder.here };
+  }
+  throw new CairnError('invalid', 'backupFolder and backupUrl are given, and one is used', {
+    hint: 'leave one of them out',
+  });
 }
 
 /** The folder that backups are handed over in; null: the connection names none. */

@@ -1,10 +1,12 @@
 // The driver of SQL Server: puts this folder's parts behind the engine door. The server writes and
 // restores its backups itself; Cairn starts no server of it.
 import { CairnError } from '../../model/errors.ts';
+import type { Connection } from '../../model/instance.ts';
 import type { EngineDriver } from '../engine.ts';
 import { guard } from '../guard.ts';
 import { findMissingDatabases, takeBaseBackup, takeLogicalBackup } from './base-backup.ts';
 import { parseConnectionUrl } from './connection-url.ts';
+import { ensureCredential } from './credential.ts';
 import type { Ground } from './ground.ts';
 import { inspectServer, lookAtHost } from './inspect.ts';
 import { followLog, releaseLog, releaseLogByHand } from './log-archive.ts';
@@ -12,6 +14,16 @@ import { restoreDatabases } from './restore.ts';
 import { planArchive, planImportCommands, planLogicalFiles } from './stored-files.ts';
 
 export function createSqlServerDriver(ground: Ground): EngineDriver {
+  /** For what lets the server write to the exchange, or read from it. */
+  const withExchange = <T>(
+    connection: Connection,
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<T> =>
+    guard(signal, async () => {
+      await ensureCredential(connection, ground.openBucket, signal);
+      return await work();
+    });
   return {
     engine: 'sqlserver',
     capabilities: {
@@ -23,18 +35,20 @@ export function createSqlServerDriver(ground: Ground): EngineDriver {
     lookAtHosts: (connection, signal) =>
       guard(signal, async () => [await lookAtHost(connection, signal)]),
     takeBaseBackup: (connection, options) =>
-      guard(options.signal, () => takeBaseBackup(connection, options, ground)),
+      withExchange(connection, options.signal, () => takeBaseBackup(connection, options, ground)),
     findMissingDatabases: (connection, names, signal) =>
       guard(signal, () => findMissingDatabases(connection, names, signal)),
     takeLogicalBackup: (connection, options) =>
-      guard(options.signal, () => takeLogicalBackup(connection, options, ground)),
+      withExchange(connection, options.signal, () =>
+        takeLogicalBackup(connection, options, ground),
+      ),
     logicalFiles: planLogicalFiles,
     importCommands: planImportCommands,
     archiveLayout: planArchive,
     restoreDatabases: (connection, options) =>
-      guard(options.signal, () => restoreDatabases(connection, options, ground)),
+      withExchange(connection, options.signal, () => restoreDatabases(connection, options, ground)),
     followLog: (connection, options) =>
-      guard(options.signal, () => followLog(connection, options, ground)),
+      withExchange(connection, options.signal, () => followLog(connection, options, ground)),
     releaseLog: (connection, keeperName, signal) =>
       guard(signal, () => releaseLog(connection, keeperName, signal, ground)),
     releaseLogByHand,
@@ -48,7 +62,8 @@ export function createSqlServerDriver(ground: Ground): EngineDriver {
     canStartManaged: async () => false,
     findServerBinaries: refuse,
     isManagedRunning: async () => false,
-    stopManaged: refuse,
+    // None is ever running.
+    stopManaged: async () => undefined,
   };
 }
 

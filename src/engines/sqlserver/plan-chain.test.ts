@@ -178,6 +178,20 @@ suite('the target of a chain', () => {
     refused([base, ...logs], { kind: 'lsn', lsn: 300n }, 'invalid', /does not reach position 300/);
   });
 
+  test('is reached in a database that nobody used, by a log that goes on and holds nothing', () => {
+    const [l1] = logs;
+    assert.ok(l1);
+    const empty = log('empty', 110n, 110n, { startedLocal: clock(40), finishedLocal: clock(41) });
+    assert.deepEqual(names(planChain([base, l1, empty], at(30))), ['full-1', 'l1']);
+    refused([base, l1, empty], at(40), 'invalid', /does not reach/);
+    const sinceFull = { ...empty, firstLsn: 60n, lastLsn: 100n };
+    assert.deepEqual(names(planChain([base, sinceFull], at(30))), ['full-1']);
+    const elsewhere = { firstForkId: 'b', lastForkId: 'b' };
+    refused([base, l1, { ...empty, ...elsewhere }], at(30), 'log-gap', /missing/);
+    const behind = { firstLsn: 120n, lastLsn: 120n };
+    refused([base, l1, { ...empty, ...behind }], at(30), 'log-gap', /missing between 110 and 120/);
+  });
+
   test('before the end of all data is refused', () => {
     refused([base, ...logs], at(9), 'not-found', /no full backup ends before/);
     // The history keeps whole seconds: the backup may have ended later in this one.

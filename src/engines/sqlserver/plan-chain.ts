@@ -4,8 +4,9 @@
 // A log backup begins where the one before it ended, on the same fork. The first one must hold the
 // end of the backup of the data that it is applied to. A copy-only log backup is beside the chain:
 // the next one begins where it began too, so it can only be the last of a restore; the tail of a
-// damaged database is such a one. (SQL Server documentation, "Apply transaction log backups",
-// "Recovery paths", "backupset".)
+// damaged database is such a one. One that ends where it began is not restored, but proves that
+// nothing was written before it was taken. (SQL Server documentation, "Apply transaction log
+// backups", "Recovery paths", "backupset".)
 import { assertNever } from '../../model/assert.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { BackupRecord, BackupType } from './backup-record.ts';
@@ -184,6 +185,7 @@ function checkReached(
 ): void {
   const end = plan.logs.at(-1) ?? endOf(plan);
   if (end.type === 'log' && isInside(end, target)) return;
+  if (records.some((record) => isIdleProof(record, end) && isInside(record, target))) return;
   const stranded = findStranded(end, records);
   if (stranded !== null) {
     const [from, to] = [formatLsn(end.lastLsn), formatLsn(stranded.firstLsn)];
@@ -196,6 +198,18 @@ function checkReached(
   throw new CairnError('invalid', `the log does not reach ${describeTarget(target)}`, {
     hint: `It is known up to ${formatLsn(end.lastLsn)}, ${end.startedLocal} of the server's clock.`,
   });
+}
+
+/** A backup of the log that goes on from there and holds nothing: the database was not used. */
+function isIdleProof(record: BackupRecord, end: BackupRecord): boolean {
+  return (
+    record.type === 'log' &&
+    record.familyId === end.familyId &&
+    record.firstForkId === end.lastForkId &&
+    record.lastForkId === end.lastForkId &&
+    record.firstLsn <= end.lastLsn &&
+    record.lastLsn === end.lastLsn
+  );
 }
 
 /** What an older backup and its log do not reach must not be passed over as if it did not exist. */

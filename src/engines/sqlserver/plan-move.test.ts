@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { hostileNames } from '../../../scripts/tsql-samples.ts';
 import type { BackedUpFile, MoveTarget } from './plan-move.ts';
-import { planMoves } from './plan-move.ts';
+import { fileStem, planMoves } from './plan-move.ts';
 
 const windows: MoveTarget = {
-  ...{ database: 'Shop 2', platform: 'windows', dataDir: 'D:\\data', logDir: 'L:\\log\\' },
+  ...{ stem: fileStem('Shop 2'), platform: 'windows', dataDir: 'D:\\data', logDir: 'L:\\log\\' },
   takenPaths: [],
 };
 const linux: MoveTarget = {
-  ...{ database: 'Shop 2', platform: 'linux', dataDir: '/data/', logDir: '/log' },
+  ...{ stem: fileStem('Shop 2'), platform: 'linux', dataDir: '/data/', logDir: '/log' },
   takenPaths: [],
 };
 const file = (logicalName: string, type: BackedUpFile['type'], fileId: number): BackedUpFile => ({
@@ -47,7 +47,7 @@ suite('where restored files go', () => {
   test('never into a path made of a name', () => {
     for (const database of [...hostileNames, '../../etc/passwd', 'C:\\x', '..', 'NUL', 'Ünï']) {
       for (const target of [windows, linux]) {
-        for (const { path } of planMoves(files, { ...target, database })) {
+        for (const { path } of planMoves(files, { ...target, stem: fileStem(database) })) {
           assert.match(path, /^(?:D:\\data\\|L:\\log\\|\/data\/|\/log\/)[a-z0-9_]+(?:\.[mnl]df)?$/);
           assert.ok(path.length < 120);
         }
@@ -60,7 +60,9 @@ suite('where restored files go', () => {
       0,
       7,
     );
-    const paths = alike.map((database) => planMoves(files, { ...linux, database })[0]?.path);
+    const paths = alike.map(
+      (database) => planMoves(files, { ...linux, stem: fileStem(database) })[0]?.path,
+    );
     assert.equal(new Set(paths).size, alike.length);
   });
 

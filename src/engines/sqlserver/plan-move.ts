@@ -17,7 +17,8 @@ export type BackedUpFile = {
 };
 
 export type MoveTarget = {
-  readonly database: string;
+  /** What the names of all files begin with, as `fileStem` makes it. */
+  readonly stem: string;
   readonly platform: ServerPlatform;
   readonly dataDir: string;
   readonly logDir: string;
@@ -41,28 +42,26 @@ export function planMoves(
     throw new CairnError('invalid', 'the backup lists no data file, or no file of log');
   }
   const taken = new Set(target.takenPaths.map((path) => path.toLowerCase()));
-  const stem = stemOf(checkIdentifier(target.database));
   return files.map((file) => {
-    const path = findFree(file, { stem, target, taken });
+    const path = findFree(file, { target, taken });
     taken.add(path.toLowerCase());
     return { logicalName: checkIdentifier(file.logicalName), path };
   });
 }
 
 type Search = {
-  readonly stem: string;
   readonly target: MoveTarget;
   readonly taken: ReadonlySet<string>;
 };
 
-function findFree(file: BackedUpFile, { stem, target, taken }: Search): string {
+function findFree(file: BackedUpFile, { target, taken }: Search): string {
   if (!Number.isSafeInteger(file.fileId) || file.fileId < 1) {
     throw new CairnError('invalid', `the backup lists a file with the number ${file.fileId}`);
   }
   const dir = file.type === 'L' ? target.logDir : target.dataDir;
   for (let attempt = 1; attempt <= triesMax; attempt += 1) {
     const again = attempt === 1 ? '' : `_${attempt}`;
-    const name = `${stem}_${file.fileId}${again}${extensionOf(file)}`;
+    const name = `${target.stem}_${file.fileId}${again}${extensionOf(file)}`;
     const path = checkPath(join(dir, name, target.platform), target.platform);
     if (!taken.has(path.toLowerCase())) return path;
   }
@@ -72,13 +71,13 @@ function findFree(file: BackedUpFile, { stem, target, taken }: Search): string {
 }
 
 /** Readable where the name is, and of its own for every name: `crm_prod_9f86d081`. */
-function stemOf(database: string): string {
-  const readable = database
+export function fileStem(name: string): string {
+  const readable = name
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '_')
     .replaceAll(/^_+|_+$/g, '')
     .slice(0, stemMax);
-  const digest = createHash('sha256').update(database).digest('hex').slice(0, 8);
+  const digest = createHash('sha256').update(name).digest('hex').slice(0, 8);
   return `${readable === '' ? 'database' : readable}_${digest}`;
 }
 

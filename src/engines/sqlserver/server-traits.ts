@@ -39,3 +39,11 @@ export type DatabaseTraits = {
 export function isSmallEdition({ edition, engineEdition }: ServerTraits): boolean {
   return engineEdition === engineEditions.express || /^web\b/i.test(edition);
 }
+
+/** Whether it writes backups to S3 and restores from there: from 2022 on. */
+export function hasS3Connector({
+  majorVersion,
+  engineEdition,
+}: Pick<ServerTraits, 'majorVersion' | 'engineEdition'>): boolean {
+  return majorVersion >= 16 && engineEdition !== engineEditions.express;
+}

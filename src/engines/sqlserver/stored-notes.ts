@@ -16,6 +16,8 @@ export type StoredNotes = {
   readonly databases: readonly StoredDatabase[];
   /** Left out of a backup of the whole server, and why. */
   readonly skipped: readonly { readonly name: string; readonly why: string }[];
+  /** What people should know: lines of text. */
+  readonly findings: readonly string[];
 };
 
 export type StoredDatabase = {

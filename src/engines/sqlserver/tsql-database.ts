@@ -24,6 +24,12 @@ export function multiUserStatement(database: string): SqlStatement {
   return statement('set-multi-user', `ALTER DATABASE ${quoteIdentifier(database)} SET MULTI_USER`);
 }
 
+/** Only while nobody else is connected to it. */
+export function renameDatabaseStatement(database: string, newName: string): SqlStatement {
+  const [from, to] = [quoteIdentifier(database), quoteIdentifier(newName)];
+  return statement('rename-database', `ALTER DATABASE ${from} MODIFY NAME = ${to}`);
+}
+
 /** The database and its files. */
 export function dropDatabaseStatement(database: string): SqlStatement {
   return statement('drop-database', `DROP DATABASE ${quoteIdentifier(database)}`);

@@ -1,6 +1,7 @@
 // RESTORE DATABASE and RESTORE LOG (SQL Server documentation, "RESTORE", "RESTORE arguments").
 // Every step leaves the database restoring or readable in standby; only `recoverStatement` ends
-// that, so that a step too few is noticed while it can still be added.
+// that, or a step that ends the restore where it stops, so that a step too few is noticed while it
+// can still be added.
 import { CairnError } from '../../model/errors.ts';
 import type { BackupDevices, ServerPlatform } from './devices.ts';
 import { checkPath, deviceNameMax, renderDevices, renderRegion } from './devices.ts';
@@ -30,6 +31,11 @@ export type RestoreStep = {
   readonly stop: StopPoint | null;
   /** The file that undoes what is unfinished, to look at the database; null: it stays restoring. */
   readonly standbyPath: string | null;
+  /**
+   * `where-it-stops`: the database is opened if the stop lies in this backup of the log, and stays
+   * restoring if it does not: so the server itself says where a mark is.
+   */
+  readonly recovers?: 'where-it-stops';
   /** The database there is, and the end of its log, is lost; asked for expressly. */
   readonly replace: 'never' | 'existing-database';
 };
@@ -71,7 +77,11 @@ export function recoverStatement(database: string): SqlStatement {
   };
 }
 
-function checkStep({ kind, moves, replace, stop, database }: RestoreStep): void {
+function checkStep(step: RestoreStep): void {
+  const { kind, moves, replace, stop, database } = step;
+  if (step.recovers !== undefined && (kind !== 'log' || stop === null)) {
+    throw new CairnError('invalid', `a ${kind} backup without a stop cannot end the restore`);
+  }
   if (replace === 'existing-database' && kind !== 'full') {
     throw new CairnError('invalid', `only a full backup replaces the database ${database}`);
   }
@@ -95,6 +105,7 @@ function moveOptions(step: RestoreStep, parameters: ParameterList): readonly str
 }
 
 function afterwards(step: RestoreStep, parameters: ParameterList): string {
+  if (step.recovers === 'where-it-stops') return 'RECOVERY';
   if (step.standbyPath === null) return 'NORECOVERY';
   const path = checkPath(step.standbyPath, step.platform);
   return `STANDBY = ${parameters.text('standby', path, deviceNameMax)}`;

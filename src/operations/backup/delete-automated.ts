@@ -1,4 +1,5 @@
 import type { Catalog } from '../../catalog/catalog.ts';
+import { expiringTypes } from '../../model/backup.ts';
 import { isErrorKind } from '../../model/errors.ts';
 import type { BackupId, InstanceId, ProjectId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -9,9 +10,9 @@ import { expireBackup } from './request-backup-deletion.ts';
 const pageLimit = 100;
 
 /**
- * Asks for the deletion of every automated full backup of an instance; manual ones stay. Archived
- * log goes in other ways, by the hundred. What is being
- * made, or restored from, stays too and is said in the log: asking again goes on from there.
+ * Asks for the deletion of every automated and differential backup of an instance; manual ones
+ * stay. Archived log goes in other ways, by the hundred. What is being made, or restored from,
+ * stays too and is said in the log: asking again goes on from there.
  */
 export async function deleteAutomatedBackups(
   parts: {
@@ -39,7 +40,7 @@ async function listAutomated(
   instanceId: InstanceId,
 ): Promise<readonly BackupId[]> {
   const ids: BackupId[] = [];
-  for (const type of ['auto', 'fragment'] as const) {
+  for (const type of expiringTypes) {
     for (let offset = 0; ; offset += pageLimit) {
       const filter = { projectId, instanceId, type };
       const { items } = await catalog.backups.list(filter, { offset, limit: pageLimit });

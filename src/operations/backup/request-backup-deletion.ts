@@ -16,9 +16,9 @@ type Parts = Pick<RequestParts, 'catalog' | 'clock' | 'random' | 'log'>;
 type Check = (tx: CatalogSession, backup: Backup) => Promise<void>;
 
 /**
- * Marks a manual backup as `deleting` and leaves the rest to a job. Asking again is no error, and
- * begins anew a deletion whose job has failed. So may an automated one be deleted that no policy
- * will: its instance is gone, or its deletion has begun. @throws not-found, conflict
+ * Marks a manual or differential backup as `deleting` and leaves the rest to a job. Asking again is
+ * no error, and begins anew a deletion whose job has failed. So may an automated one be deleted
+ * that no policy will: its instance is gone, or its deletion has begun. @throws not-found, conflict
  */
 export async function requestBackupDeletion(
   parts: Parts,
@@ -76,7 +76,8 @@ async function isBeingDeleted(tx: CatalogSession, backup: Backup): Promise<boole
 
 async function assertForUser(tx: CatalogSession, backup: Backup): Promise<void> {
   const { type, state, name, projectId, instanceId } = backup;
-  if (type === 'manual' || state.status === 'deleting') return;
+  if (type !== 'auto' && type !== 'incremental') return;
+  if (state.status === 'deleting') return;
   const isKept =
     type === 'incremental' || (await tx.instances.find(projectId, instanceId)) !== null;
   if (!isKept) return;

@@ -1,5 +1,6 @@
 // Of several callers at once exactly one is accepted.
-import type { Backup } from '../../model/backup.ts';
+import type { Backup, BackupType } from '../../model/backup.ts';
+import type { Engine } from '../../model/engine-kind.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import type { InstanceId, ProjectId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
@@ -17,6 +18,8 @@ export type BackupRequest = {
   readonly instanceId: InstanceId;
   readonly name: string;
   readonly description: string;
+  /** `fragment`: the server is asked for what has changed since its last full backup alone. */
+  readonly type: Extract<BackupType, 'manual' | 'fragment'>;
   /** Empty: the whole server. */
   readonly databases: readonly string[];
   /** One file for each of `databases`: it is so in any case. */
@@ -39,14 +42,11 @@ async function acceptBackup(parts: RequestParts, request: BackupRequest): Promis
   try {
     return await parts.catalog.transaction(async (tx) => {
       const instance = await getInstance(tx, request.projectId, request.instanceId);
-      assertDatabasesOffered(parts, instance, request);
+      assertOffered(parts, instance, request);
       const obstacle = await findObstacle(tx, instance);
       if (obstacle) throw obstacle;
-      const { name, description, databases } = request;
-      return await insertBackup(tx, parts, instance, {
-        ...{ name, description, databases },
-        type: 'manual',
-      });
+      const { name, description, databases, type } = request;
+      return await insertBackup(tx, parts, instance, { name, description, databases, type });
     });
   } catch (error) {
     // The database itself holds that a name is given once and one backup runs at a time: asking
@@ -80,14 +80,25 @@ function assertWellFormed(request: BackupRequest): void {
       'backup_database_individually needs the databases to be named in databases',
     );
   }
+  if (request.type === 'fragment' && request.databases.length > 0) {
+    throw new CairnError('invalid', 'a differential backup is one of the whole server', {
+      hint: 'leave databases out, or make a full backup of them',
+    });
+  }
 }
 
-function assertDatabasesOffered(
+function assertOffered(
   parts: Pick<RequestParts, 'engines'>,
   { engine }: Instance,
-  { databases }: BackupRequest,
+  { databases, type }: BackupRequest,
 ): void {
   const { capabilities } = driverFor(parts.engines, engine);
+  if (type === 'fragment' && !capabilities.differential) {
+    throw new CairnError('invalid', `differential backups of ${engine} are not offered`, {
+      reason: 'differential-not-offered',
+      hint: 'make a full backup: it stores only what has changed',
+    });
+  }
   if (databases.length === 0 || capabilities.partialByDatabase) return;
   throw new CairnError('invalid', `backups of single ${engine} databases are not offered`, {
     reason: 'databases-not-offered',
@@ -112,13 +123,19 @@ async function assertDatabasesKnown(
     if (missing === undefined) return;
     throw new CairnError('invalid', `the server has no database “${missing}” to back up`, {
       reason: 'database-unknown',
-      hint: 'template0, and what else allows no connections, cannot be backed up',
+      hint: unknownHints[instance.engine],
     });
   } catch (error) {
     if (isErrorKind(error, 'invalid')) throw error;
     parts.log.warn({ err: error, instanceId }, 'the server was not asked for its databases');
   }
 }
+
+const unknownHints: Readonly<Record<Engine, string>> = {
+  postgresql: 'template0, and what else allows no connections, cannot be backed up',
+  mysql: 'the schemas that belong to the server itself cannot be backed up alone',
+  sqlserver: 'a database that is not online, and a snapshot, cannot be backed up',
+};
 
 function runningError(cause?: unknown): CairnError {
   return new CairnError('conflict', 'a backup of the instance is running already', {

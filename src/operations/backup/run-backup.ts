@@ -108,6 +108,7 @@ async function fillWriter(
       lastBytes = doneBytes;
       context.progress({ phase: 'copying', doneBytes, totalBytes });
     },
+    kind: backup.type === 'fragment' ? ('differential' as const) : ('full' as const),
     ...{ signal, log },
   };
   const { databases } = backup;

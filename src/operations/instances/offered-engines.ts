@@ -3,11 +3,14 @@ import { findEngine } from '../../model/engine-kind.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { EngineDrivers } from '../parts.ts';
 
-/** Newest first: the major versions that the driver of each engine is tested with. */
+/**
+ * Newest first: the major versions that the driver of each engine is tested with. Those of SQL
+ * Server are what its statements are written for: no real server has been seen yet.
+ */
 const versions: Readonly<Record<Engine, readonly string[]>> = {
   postgresql: ['18', '17', '16', '15'],
   mysql: ['10.11'],
-  sqlserver: [],
+  sqlserver: ['2022_EE', '2022_SE', '2019_EE', '2019_SE', '2017_EE', '2017_SE'],
 };
 
 /** The engine of that name, in any case of letters, if this build has a driver. @throws invalid */

@@ -30,19 +30,40 @@ const enginesByScheme: Readonly<Record<string, Engine>> = {
 export function resolveServer(address: ServerAddress, engines: EngineDrivers): Server {
   if (address.kind === 'connection') {
     assertOffered(engines, address.engine);
-    return toServer(engines, address.engine, address.connection);
+    return toServer(engines, address.engine, withOptions(engines, address));
   }
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(address.url)?.[1]?.toLowerCase() ?? '';
   const engine = Object.hasOwn(enginesByScheme, scheme) ? enginesByScheme[scheme] : undefined;
   if (!engine) {
     throw new CairnError('invalid', 'the connection string does not begin with a known scheme', {
-      hint: 'write postgres://user:password@host:5432/database, or mysql://user:password@host/',
+      hint: 'write postgres://user:password@host:5432/database, or mysql://…, or sqlserver://…',
     });
   }
   assertOffered(engines, engine);
   const connection = driverFor(engines, engine).parseUrl(address.url);
   const standbys = [...connection.standbys, ...(address.standbys ?? [])];
   return toServer(engines, engine, { ...connection, standbys });
+}
+
+/**
+ * Options of the engine, read by the driver as those of a connection string: one list of names, one
+ * set of rules. @throws invalid
+ */
+function withOptions(
+  engines: EngineDrivers,
+  { engine, connection }: Extract<ServerAddress, { readonly kind: 'connection' }>,
+): Connection {
+  const { options: given = {}, ...bare } = connection;
+  if (Object.keys(given).length === 0) return bare;
+  const pairs = Object.entries(given).map((pair) => pair.map(encodeURIComponent).join('='));
+  const { options = {} } = driverFor(engines, engine).parseUrl(
+    `${engine}://user@host/?${pairs.join('&')}`,
+  );
+  const other = Object.keys(given).find((name) => options[name] === undefined);
+  if (other === undefined) return { ...bare, options };
+  throw new CairnError('invalid', `${other} is no option of engine ${engine}`, {
+    hint: 'host, user, sslmode and the like have fields of their own',
+  });
 }
 
 /** @throws invalid */

@@ -73,6 +73,7 @@ function assertOfUser({ name, managed, state }: Instance): void {
 async function assertFree(tx: CatalogSession, { id, name }: Instance): Promise<void> {
   const kinds: readonly string[] = [
     ...[jobKinds.backup, jobKinds.restore, jobKinds.restoreInPlace, jobKinds.removeInstance],
+    ...[jobKinds.restoreDatabases, jobKinds.restoreParts],
   ];
   const busy = (await tx.jobs.listOpen(id)).find(({ kind }) => kinds.includes(kind));
   if (!busy) return;

@@ -3,7 +3,9 @@
 // backup that ran when the stream began has failed.
 import type { CatalogSession } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
+import { replayStart } from '../../model/backup.ts';
 import type { Instance } from '../../model/instance.ts';
+import { compareLogPositions } from '../../model/log-position.ts';
 import type { LogStream } from '../../model/log-stream.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
@@ -30,14 +32,24 @@ export async function askForBase(
   });
 }
 
-/** Whether no full backup ends in the stream, nor has been asked for since it began. */
+/** Whether no full backup leads into the stream, nor has been asked for since it began. */
 export async function needsBase(
   { backups }: Pick<CatalogSession, 'backups'>,
-  { projectId, instanceId, beganAt }: LogStream,
+  stream: Pick<LogStream, 'projectId' | 'instanceId' | 'beganAt' | 'startPosition'>,
 ): Promise<boolean> {
+  const { projectId, instanceId, beganAt } = stream;
   const latest = await backups.findLatestCompleted(instanceId);
-  if (latest?.state.status === 'completed' && latest.state.endedAt >= beganAt) return false;
+  if (latest && isBase(latest, stream)) return false;
   const since = { projectId, instanceId, type: 'auto', isWholeServer: true } as const;
   const filter = { ...since, startedFrom: beganAt };
   return (await backups.list(filter, { offset: 0, limit: 1 })).items.length === 0;
 }
+
+/** It ends in the stream; where databases have logs of their own, it lies in it. */
+function isBase({ state }: Backup, { beganAt, startPosition }: Pick<LogStream, Needed>): boolean {
+  if (state.status !== 'completed' || state.endedAt < beganAt) return false;
+  const from = replayStart(state);
+  return from === state.stopPosition || compareLogPositions(startPosition, from) <= 0;
+}
+
+type Needed = 'beganAt' | 'startPosition';

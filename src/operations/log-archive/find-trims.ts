@@ -1,5 +1,6 @@
 import type { CatalogSession } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
+import { wholeBackupTypes } from '../../model/backup.ts';
 import type { InstanceId, ProjectId } from '../../model/ids.ts';
 import { compareLogPositions } from '../../model/log-position.ts';
 import type { LogStream } from '../../model/log-stream.ts';
@@ -54,7 +55,7 @@ export async function findNewestBase(
   endedTo: Date,
 ): Promise<BaseBackup | null> {
   const found: BaseBackup[] = [];
-  for (const type of ['auto', 'manual'] as const) {
+  for (const type of wholeBackupTypes) {
     const filter = { ...of, ...usable, type, startedTo: endedTo };
     // One backup runs at a time, so no more than one had begun and not ended.
     const { items } = await backups.list(filter, { offset: 0, limit: 2 });
@@ -66,7 +67,7 @@ export async function findNewestBase(
 
 async function findOldestBase({ backups }: CatalogSession, of: Of): Promise<BaseBackup | null> {
   const found: BaseBackup[] = [];
-  for (const type of ['auto', 'manual'] as const) {
+  for (const type of wholeBackupTypes) {
     const filter = { ...of, ...usable, type };
     const { total } = await backups.list(filter, { offset: 0, limit: 1 });
     const last = { offset: Math.max(0, total - 1), limit: 1 };

@@ -112,7 +112,7 @@ async function hasSlept(sleep: Promise<void>, signal: AbortSignal): Promise<bool
   }
 }
 
-/** An address or the password was changed. */
+/** An address, an option or the password was changed. */
 function isOther(
   { connection: a }: ReachableInstance,
   { connection: b }: ReachableInstance,
@@ -120,6 +120,7 @@ function isOther(
   const keys = ['host', 'port', 'database', 'user', 'tls', 'tlsCaPem'] as const;
   if (keys.some((key) => a[key] !== b[key])) return true;
   if (JSON.stringify(a.standbys) !== JSON.stringify(b.standbys)) return true;
+  if (JSON.stringify(a.options) !== JSON.stringify(b.options)) return true;
   return (a.password?.reveal() ?? null) !== (b.password?.reveal() ?? null);
 }
 

@@ -34,6 +34,29 @@ test('a name is one where its engine takes it', () => {
   }
 });
 
+test('SQL Server takes more names than the API, and a name that stays is not looked at', () => {
+  const cases: readonly [string, 'both' | 'server' | 'none'][] = [
+    ['shop_2-copy', 'both'],
+    ['we]ird 🛒', 'server'],
+    ['x'.repeat(64), 'both'],
+    ['x'.repeat(65), 'server'],
+    ['x'.repeat(129), 'none'],
+    ['webmaster', 'server'],
+    ['MSDB', 'none'],
+    ['a\nb', 'none'],
+  ];
+  for (const [name, takers] of cases) {
+    for (const rules of ['server', 'published'] as const) {
+      const check = () => assertNewNames(databases(name), 'sqlserver', rules);
+      if (takers === 'both' || takers === rules) check();
+      else assert.throws(check, { reason: 'database-name-invalid' }, `${rules}: “${name}”`);
+    }
+  }
+  assertNewNames([{ oldName: 'we]ird 🛒', newName: 'we]ird 🛒' }], 'sqlserver', 'published');
+  assert.throws(() => assertNewNames(databases('Shop', 'SHOP'), 'sqlserver'), { kind: 'invalid' });
+  assertNewNames(databases('Shop', 'SHOP'), 'postgresql');
+});
+
 test('two may not be called the same, nor like a restore that runs', () => {
   for (const names of [['a', 'a'], [`${reservedPrefix}1`], []]) {
     assert.throws(() => assertNewNames(databases(...names), 'mysql'), { kind: 'invalid' });

@@ -1,5 +1,6 @@
 import type { LogSource, LogSourceFile, Recovery } from '../../engines/engine.ts';
 import type { Backup } from '../../model/backup.ts';
+import { replayStart } from '../../model/backup.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { InstanceId, LogStreamId } from '../../model/ids.ts';
 import type { LogPosition } from '../../model/log-position.ts';
@@ -21,7 +22,7 @@ export async function openRecovery(
   if (backup.state.status !== 'completed') {
     throw new CairnError('bug', `backup ${backup.id} is ${backup.state.status}`);
   }
-  const { stopPosition: startPosition } = backup.state;
+  const startPosition = replayStart(backup.state);
   const { instanceId } = backup;
   const range = { instanceId, startPosition, endPosition: log.until, streamId: log.streamId };
   return { ...recovery, log: await openLogSource(repository.log, range, signal) };
@@ -30,7 +31,7 @@ export async function openRecovery(
 export type LogRange = {
   readonly instanceId: InstanceId;
   readonly streamId: LogStreamId;
-  /** Where the backup ends. */
+  /** From where on the log is replayed. */
   readonly startPosition: LogPosition;
   readonly endPosition: LogPosition;
 };

@@ -2,6 +2,7 @@
 // instance. Closed intervals are not read, however many there are: a stream says how far it goes.
 import type { CatalogSession } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
+import { replayStart, wholeBackupTypes } from '../../model/backup.ts';
 import type { InstanceId, ProjectId } from '../../model/ids.ts';
 import type { LogPosition } from '../../model/log-position.ts';
 import type { LogStream } from '../../model/log-stream.ts';
@@ -26,7 +27,7 @@ export async function findRecoveryFacts(
   query: InstanceQuery,
 ): Promise<RecoveryFacts> {
   const backups = [];
-  for (const type of ['auto', 'manual'] as const) {
+  for (const type of wholeBackupTypes) {
     const filter = { ...query, status: 'completed', isWholeServer: true, type } as const;
     for (let offset = 0; offset < backupsMax; offset += pageLimit) {
       const { items } = await catalog.backups.list(filter, { offset, limit: pageLimit });
@@ -48,9 +49,9 @@ export function toRecoveryBackup({
   state,
 }: Pick<Backup, 'id' | 'type' | 'databases' | 'state'>): RecoveryBackup[] {
   if (databases.length > 0) return [];
-  if (state.status !== 'completed' || (type !== 'auto' && type !== 'manual')) return [];
+  if (state.status !== 'completed' || type === 'incremental') return [];
   const { endedAt, stopPosition } = state;
-  return [{ id, endedAt, stopPosition, systemIdentifier: null }];
+  return [{ id, endedAt, stopPosition, replayFrom: replayStart(state), systemIdentifier: null }];
 }
 
 /** One of which nothing is stored yet leads nowhere. */

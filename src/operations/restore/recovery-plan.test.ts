@@ -20,6 +20,7 @@ const backup = (name: string, endedMs: number, stop: LogPosition): RecoveryBacku
   id: id(name),
   endedAt: new Date(endedMs),
   stopPosition: stop,
+  replayFrom: stop,
   systemIdentifier: null,
 });
 const stream = (

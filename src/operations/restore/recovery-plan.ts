@@ -18,6 +18,8 @@ export type RecoveryBackup = {
   readonly id: BackupId;
   readonly endedAt: Date;
   readonly stopPosition: LogPosition;
+  /** Log is needed from here on: not before its end, unless databases have logs of their own. */
+  readonly replayFrom: LogPosition;
   /** Null where only its manifest tells it. */
   readonly systemIdentifier: string | null;
 };
@@ -64,7 +66,7 @@ export function planReaches({ backups, streams }: RecoveryFacts): readonly Reach
   return backups
     .map((backup): Reach => {
       const stream = streams.filter((one) => carries(one, backup)).reduce(furthest, null);
-      const startAt = backup.endedAt;
+      const startAt = firstMoment(backup);
       const coveredAt = stream?.covered.at ?? startAt;
       return { backup, stream, startAt, endAt: coveredAt > startAt ? coveredAt : startAt };
     })
@@ -72,6 +74,14 @@ export function planReaches({ backups, streams }: RecoveryFacts): readonly Reach
       (a, b) => a.startAt.getTime() - b.startAt.getTime() || (a.backup.id < b.backup.id ? -1 : 1),
     );
 }
+
+/** SQL Server knows to the second when a backup ended: within it, a moment may lie before. */
+function firstMoment({ endedAt, stopPosition }: RecoveryBackup): Date {
+  if (stopPosition.engine !== 'sqlserver') return endedAt;
+  return new Date((Math.floor(endedAt.getTime() / secondMs) + 1) * secondMs);
+}
+
+const secondMs = 1_000;
 
 export function planRecovery(facts: RecoveryFacts, target: RecoveryTarget): PlannedRecovery {
   const reaches = planReaches(facts);
@@ -164,12 +174,12 @@ function onLatest(reaches: readonly Reach[]): Reach | undefined {
 }
 
 function carries(stream: RecoveryStream, backup: RecoveryBackup): boolean {
-  const { endedAt, stopPosition, systemIdentifier } = backup;
+  const { endedAt, replayFrom, stopPosition, systemIdentifier } = backup;
   if (systemIdentifier !== null && systemIdentifier !== stream.systemIdentifier) return false;
   if (endedAt < stream.beganAt) return false;
   if (stream.endedAt !== null && endedAt > stream.endedAt) return false;
   return (
-    compareLogPositions(stream.keptFrom, stopPosition) <= 0 &&
+    compareLogPositions(stream.keptFrom, replayFrom) <= 0 &&
     compareLogPositions(stopPosition, stream.covered.position) <= 0
   );
 }

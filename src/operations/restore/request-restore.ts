@@ -5,6 +5,7 @@ import type { CatalogSession, Tag } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
 import type { BackupPolicy } from '../../model/backup-policy.ts';
 import type { Engine } from '../../model/engine-kind.ts';
+import { CairnError } from '../../model/errors.ts';
 import type { JobId } from '../../model/ids.ts';
 import { newInstanceId, newJobId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
@@ -16,6 +17,7 @@ import { assertInstanceName, insertNamed } from '../instances/register-instance.
 import type { RestorePayload } from '../job-payloads.ts';
 import { formatRestorePayload, jobAttemptsMax, jobKinds } from '../job-payloads.ts';
 import type { RequestParts } from '../parts.ts';
+import { driverFor } from '../parts.ts';
 import { emptyPolicy } from '../policy/get-policy.ts';
 import { policyFromStrategy } from '../policy/policy-rules.ts';
 import { assertTagCount, assertTagsWellFormed } from '../tags/tag-rules.ts';
@@ -87,6 +89,15 @@ export async function requestRestore(
   }
 }
 
+/** @throws invalid */
+function assertStartable({ engines }: Pick<RequestParts, 'engines'>, { engine }: Backup): void {
+  if (driverFor(engines, engine).capabilities.ownServers) return;
+  throw new CairnError('invalid', `Cairn starts no server of ${engine}`, {
+    reason: 'new-instance-not-offered',
+    hint: 'register a server that runs, and restore into it: POST instances/recovery',
+  });
+}
+
 /** Rolls the transaction back that has shown that it would succeed. */
 class CheckedOnly extends Error {
   readonly result: RestoreResult;
@@ -104,6 +115,7 @@ async function accept(
   { backupId, recovery }: ResolvedPoint,
 ): Promise<RestoreResult> {
   const backup = await getBackup(tx, request.projectId, backupId);
+  assertStartable(parts, backup);
   assertRestorable(parts, backup, request);
   assertSameServer(backup, request);
   await assertQuota(tx, parts, request.projectId);

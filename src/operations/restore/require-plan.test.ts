@@ -17,7 +17,8 @@ const at = (number: number, offsetBytes: number, gtidSet: string | null = null):
 });
 const postgresql: LogPosition = { engine: 'postgresql', timeline: 1, lsn: 100n };
 const backup = (name: string, endedMs: number, stopPosition: LogPosition) => ({
-  ...{ id: name as BackupId, endedAt: new Date(endedMs), stopPosition, systemIdentifier: null },
+  ...{ id: name as BackupId, endedAt: new Date(endedMs), systemIdentifier: null },
+  ...{ stopPosition, replayFrom: stopPosition },
 });
 const stream = (name: string, beganMs: number, keptFrom: LogPosition, until: LogPosition) => ({
   ...{ id: name as LogStreamId, systemIdentifier: '7', beganAt: new Date(beganMs) },

@@ -1,5 +1,6 @@
 // What the repository alone knows that recoveries are planned with; `recovery-facts.ts` asks the
 // catalog instead. A stream has ended when the next one of the instance began.
+import { replayStart } from '../../model/backup.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import { compareLogPositions } from '../../model/log-position.ts';
 import type { LogPoint } from '../../model/log-stream.ts';
@@ -23,7 +24,9 @@ export async function readStoredFacts(
     // No log goes on from the export of a database.
     if (facts.backup.databases.length > 0) continue;
     const { stopPosition, systemIdentifier } = facts.base;
-    backups.push({ id, endedAt: facts.backup.endedAt, stopPosition, systemIdentifier });
+    const { endedAt } = facts.backup;
+    const replayFrom = replayStart(facts.base);
+    backups.push({ id, endedAt, stopPosition, replayFrom, systemIdentifier });
   }
   const records = await repository.log.listStreams(instanceId, signal);
   const streams: RecoveryStream[] = [];

@@ -1,5 +1,6 @@
 import type { CatalogSession, PolicyRecord } from '../../catalog/catalog.ts';
 import type { Backup } from '../../model/backup.ts';
+import { expiringTypes } from '../../model/backup.ts';
 import { CairnError, isErrorKind } from '../../model/errors.ts';
 import { expireBackup } from '../backup/request-backup-deletion.ts';
 import { findNewestBase } from '../log-archive/find-trims.ts';
@@ -81,15 +82,17 @@ async function listOld(
   { projectId, instanceId }: PolicyRecord,
   startedTo: Date,
 ): Promise<readonly Backup[]> {
-  const filter = { projectId, instanceId, type: 'auto', startedTo } as const;
   const backups: Backup[] = [];
-  for (let page = 0; page < pagesMax; page++) {
-    const { items } = await catalog.backups.list(filter, {
-      offset: page * pageLimit,
-      limit: pageLimit,
-    });
-    backups.push(...items);
-    if (items.length < pageLimit) break;
+  for (const type of expiringTypes) {
+    const filter = { projectId, instanceId, type, startedTo };
+    for (let page = 0; page < pagesMax; page++) {
+      const { items } = await catalog.backups.list(filter, {
+        offset: page * pageLimit,
+        limit: pageLimit,
+      });
+      backups.push(...items);
+      if (items.length < pageLimit) break;
+    }
   }
   return backups;
 }

@@ -1,4 +1,5 @@
-import type { Backup } from '../../model/backup.ts';
+import type { Backup, BackupType } from '../../model/backup.ts';
+import { expiringTypes } from '../../model/backup.ts';
 import type { BackupId } from '../../model/ids.ts';
 
 const dayMs = 24 * 60 * 60_000;
@@ -14,22 +15,26 @@ export type RetentionInput = {
 };
 
 /**
- * Which backups have outlived their days: automated ones that ended, well or not, more than
- * `keepDays` ago. Never a manual one, never one that is not finished, and never the newest
- * completed one: what is left when backups stop coming must still restore. Nor the newest one from
- * before those days, while a time within them is reached from it. Oldest first.
+ * Which backups have outlived their days: automated and differential ones that ended, well or not,
+ * more than `keepDays` ago. Never a manual one, never one that is not finished, and never the
+ * newest completed one: what is left when backups stop coming must still restore. Nor the newest
+ * one from before those days, while a time within them is reached from it. Oldest first.
  */
 export function planRetention(input: RetentionInput): readonly BackupId[] {
   const cutoff = cutoffOf(input);
   const kept = [input.newestCompleted?.id, input.neededByLog?.id];
   return input.backups
     .filter(({ id, type, state }) => {
-      if (type !== 'auto' || kept.includes(id)) return false;
+      if (!doesExpire(type) || kept.includes(id)) return false;
       const hasEnded = state.status === 'completed' || state.status === 'failed';
       return hasEnded && state.endedAt < cutoff;
     })
     .toSorted((a, b) => a.startedAt.getTime() - b.startedAt.getTime())
     .map(({ id }) => id);
+}
+
+function doesExpire(type: BackupType): boolean {
+  return expiringTypes.some((one) => one === type);
 }
 
 /** What ended before has expired. */

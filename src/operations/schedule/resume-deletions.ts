@@ -1,4 +1,6 @@
 import type { Catalog, PolicyRecord } from '../../catalog/catalog.ts';
+import type { Backup } from '../../model/backup.ts';
+import { expiringTypes } from '../../model/backup.ts';
 import { isErrorKind } from '../../model/errors.ts';
 import { expireBackup } from '../backup/request-backup-deletion.ts';
 import { jobKinds, parseBackupPayload } from '../job-payloads.ts';
@@ -11,15 +13,17 @@ const dayMs = 24 * 60 * 60_000;
 const pageLimit = 100;
 
 /**
- * Asks again for deletions of automated backups whose job has failed for good, once a day: nobody
+ * Asks again for deletions of backups that expire whose job has failed for good, once a day: nobody
  * else does, and what is half deleted would take its room forever.
  */
 export async function resumeDeletions(parts: Parts, record: PolicyRecord): Promise<void> {
   const { projectId, instanceId } = record;
-  const { items } = await parts.catalog.backups.list(
-    { projectId, instanceId, type: 'auto', status: 'deleting' },
-    { offset: 0, limit: pageLimit },
-  );
+  const items: Backup[] = [];
+  for (const type of expiringTypes) {
+    const filter = { projectId, instanceId, type, status: 'deleting' } as const;
+    const page = { offset: 0, limit: pageLimit };
+    items.push(...(await parts.catalog.backups.list(filter, page)).items);
+  }
   if (items.length === 0) return;
   const asked = await listAsked(parts, record);
   for (const { id } of items) {
