@@ -16,7 +16,7 @@ import type { PostgresVersion } from '../fixtures/postgres-server.ts';
 
 const versions = (process.env['CAIRN_HISTORY_VERSIONS'] ?? '18').split(',');
 /** Without an order ten: the time is short. */
-const targetCount = Number(process.env['CAIRN_HISTORY_TARGETS'] ?? 10);
+const targetCount = Number(process.env['CAIRN_HISTORY_TARGETS'] ?? 20);
 const seed = Number(process.env['CAIRN_HISTORY_SEED'] ?? Date.now() % 1_000_000);
 const atOnce = 2;
 const partMs = 4_000;

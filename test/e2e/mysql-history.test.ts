@@ -23,7 +23,7 @@ import type { MariadbServer } from '../fixtures/mariadb-server.ts';
 import { startMariadb } from '../fixtures/mariadb-server.ts';
 import { mulberry32 } from '../fixtures/mulberry32.ts';
 
-const targetCount = Number(process.env['CAIRN_HISTORY_TARGETS'] ?? 10);
+const targetCount = Number(process.env['CAIRN_HISTORY_TARGETS'] ?? 20);
 const seed = Number(process.env['CAIRN_HISTORY_SEED'] ?? Date.now() % 1_000_000);
 const atOnce = 2;
 /** Before the backup. */
