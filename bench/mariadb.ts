@@ -17,6 +17,7 @@ import { openBenchRepository } from './tools/cairn.ts';
 import { mariadbBackup } from './tools/mariadb-backup.ts';
 import type { Measured } from './tools/tool.ts';
 import { folderBytes } from './tools/tool.ts';
+import { warmMachine } from './warm-machine.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -42,6 +43,7 @@ type Peer = {
 const samples: Sample[] = [];
 
 async function backUp(peer: Peer, work: string): Promise<void> {
+  await warm();
   const before = await peer.storedBytes();
   const measured = await peer.backUp();
   record({ work, tool: peer.name, ...measured, addedBytes: (await peer.storedBytes()) - before });
@@ -71,6 +73,7 @@ async function measureRound(server: MariadbServer, home: string, round: number):
   for (const peer of peers) await backUp(peer, '1 % of the rows, anywhere');
   for (const peer of peers) {
     const homeDir = join(home, 'restored');
+    await warm();
     const measured = await peer.restore(homeDir);
     record({ work: 'restore to a server', tool: peer.name, ...measured, addedBytes: null });
     await rm(homeDir, { recursive: true, force: true });
@@ -78,6 +81,8 @@ async function measureRound(server: MariadbServer, home: string, round: number):
 }
 
 await using cleaning = new AsyncDisposableStack();
+const warm = (): Promise<void> =>
+  warmMachine({ home, sizeBytes: sizeMb * 1e6, filesDir: server.dataDir });
 const home = await mkdtemp(join(tmpdir(), 'cairn-mariadb-bench-'));
 const identity = await findServerIdentity(null);
 await chmod(home, 0o755);

@@ -3,7 +3,7 @@
 // a table of medians. The peers' Debian packages must be installed: pgbackrest, restic, zstd.
 //
 //   npm run bench:peers -- --size-mb 4400 --rounds 3
-import { chmod, mkdtemp, open, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -19,6 +19,7 @@ import { cairn } from './tools/cairn.ts';
 import { pgbackrest } from './tools/pgbackrest.ts';
 import { restic } from './tools/restic.ts';
 import type { Tool } from './tools/tool.ts';
+import { warmMachine } from './warm-machine.ts';
 
 const tools = {
   cairn,
@@ -58,25 +59,14 @@ function record(sample: RoundSample): void {
   process.stderr.write(describeSample(sample));
 }
 
-async function backUp(tool: Tool, work: string, round: number, home: string): Promise<void> {
-  await warmMemory(home);
+type Warm = () => Promise<void>;
+
+async function backUp(tool: Tool, work: string, round: number, warm: Warm): Promise<void> {
+  await warm();
   const before = await tool.storedBytes().catch(() => 0);
   const measured = await tool.backUp();
   const addedBytes = (await tool.storedBytes()) - before;
   record({ tool: tool.name, work, round, addedBytes, ...measured });
-}
-
-/**
- * Memory that a virtual machine has not used for a while costs its first user twice the time of the
- * whole step: every tool finds it used.
- */
-async function warmMemory(home: string): Promise<void> {
-  const path = join(home, 'warm');
-  const piece = Buffer.alloc(8 * 1024 * 1024, 1);
-  const file = await open(path, 'w');
-  for (let left = sizeMb * 1e6 * 1.5; left > 0; left -= piece.byteLength) await file.write(piece);
-  await file.close();
-  await rm(path);
 }
 
 async function measureRound(
@@ -86,14 +76,15 @@ async function measureRound(
   round: number,
 ): Promise<void> {
   const writtenMs = Date.now();
+  const warm: Warm = () => warmMachine({ home, sizeBytes: sizeMb * 1e6, filesDir: server.dataDir });
   const all: Tool[] = [];
   for (const name of chosen) all.push(await tools[name](server, home));
   const everyone = async (work: string): Promise<void> => {
-    for (const tool of all) await backUp(tool, work, round, home);
+    for (const tool of all) await backUp(tool, work, round, warm);
   };
   const incremental = all.filter(({ restore, name }) => restore && !name.startsWith('pg_'));
   const again = async (work: string): Promise<void> => {
-    for (const tool of incremental) await backUp(tool, work, round, home);
+    for (const tool of incremental) await backUp(tool, work, round, warm);
   };
   await everyone('first');
   await again('unchanged');
@@ -107,7 +98,7 @@ async function measureRound(
   for (const { name, restore } of all) {
     if (!restore) continue;
     const targetDir = join(home, 'restored');
-    await warmMemory(home);
+    await warm();
     const measured = await restore(targetDir);
     record({ tool: name, work: 'restore', round, addedBytes: null, ...measured });
     await rm(targetDir, { recursive: true });

@@ -74,7 +74,7 @@ function parseQuery(text: string, { aliases, ignored }: UrlDialect): Map<string,
     if (ignored.includes(name)) continue;
     if (!understood.includes(name)) {
       throw new CairnError('invalid', `connection parameter ${name} is not supported`, {
-        hint: `supported are ${understood.join(', ')}`,
+        hint: `supported are ${[...understood, ...Object.keys(aliases)].join(', ')}`,
       });
     }
     values.set(name, decodePart(equals < 0 ? '' : pair.slice(equals + 1), name));

@@ -5,7 +5,7 @@ export type LogPosition =
   | { readonly engine: 'postgresql'; readonly timeline: number; readonly lsn: bigint }
   | {
       readonly engine: 'mysql';
-      /** The binary log's base name, `bin.000004`; empty for a server that writes none. */
+      /** The binary log's base name, `bin.000004`; `noBinlogFile` where there is none. */
       readonly file: string;
       readonly offsetBytes: number;
       /** All that lies before it, as `gtid-set.ts` writes it; null: not known. */
@@ -21,6 +21,15 @@ export type LogPosition =
       /** Bytes of that backup. */
       readonly offsetBytes: number;
     };
+
+/** As `file` of MySQL: no log follows, since the server writes none, or did not tell. */
+export const noBinlogFile = 'none';
+
+/** For people: null where no log follows. */
+export function showLogPosition(position: LogPosition): string | null {
+  const isNowhere = position.engine === 'mysql' && position.file === noBinlogFile;
+  return isNowhere ? null : formatLogPosition(position);
+}
 
 /** Log positions travel as text in JSON (`postgresql:1:0/3000028`). */
 export function formatLogPosition(position: LogPosition): string {

@@ -10,6 +10,7 @@ import {
   readFile,
   rm,
   stat,
+  symlink,
   writeFile,
 } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -272,9 +273,10 @@ suite('a physical backup of MariaDB', { timeout: 300_000 }, () => {
   });
 
   test('a restore that is cancelled while it prepares leaves nothing that runs', async () => {
-    const homeDir = join(folder, 'cancelled');
+    await symlink(folder, join(folder, 'link'));
+    const homeDir = join(folder, 'link', 'cancelled');
     const dataDir = join(homeDir, 'data');
-    const controller = new AbortController();
+    const over = new AbortController();
     // Under the name of the real one, and never done.
     const backup = join(folder, 'mariadb-backup');
     const loop = 'trap "exit 130" INT; while :; do sleep 0.1; done';
@@ -282,12 +284,11 @@ suite('a physical backup of MariaDB', { timeout: 300_000 }, () => {
       mode: 0o755,
     });
     const options = { source, homeDir, recovery: null, log, onProgress: () => undefined };
-    const { signal } = controller;
     const tools = { ...parts.tools, backup };
-    const restored = prepareRestored({ ...options, signal }, { ...parts, tools });
+    const restored = prepareRestored({ ...options, signal: over.signal }, { ...parts, tools });
     const isCancelled = assert.rejects(restored, (error) => isErrorKind(error, 'cancelled'));
     await until('the tool runs', () => findServer(dataDir));
-    controller.abort();
+    over.abort();
     await isCancelled;
     assert.equal(await findServer(dataDir), null);
     await assert.rejects(stat(join(dataDir, 'ibdata1')), { code: 'ENOENT' });

@@ -59,6 +59,20 @@ describe('full backups of SQL Server', () => {
     );
   });
 
+  it('are compressed by the server only where the connection says so', async () => {
+    await using scene = await createSqlServerScene();
+    const sent: string[] = [];
+    scene.server.world.onStatement = (text) => {
+      if (text.startsWith('BACKUP DATABASE')) sent.push(text);
+    };
+    await scene.backUp();
+    const { connection } = scene;
+    const options = { ...connection.options, backupCompression: 'true' };
+    await scene.backUp({ connection: { ...connection, options } });
+    const words = sent.map((text) => /\b(NO_)?COMPRESSION\b/.exec(text)?.[0]);
+    assert.deepEqual([...new Set(words)], ['NO_COMPRESSION', 'COMPRESSION']);
+  });
+
   it('lie in several files where the database is large', async () => {
     await using scene = await createSqlServerScene();
     scene.database('shop').reportedBytes = 600 * 1024 ** 3;
@@ -127,6 +141,9 @@ describe('full backups of SQL Server', () => {
     const { notes } = await scene.backUp();
     assert.equal(notes.databases[0]?.full.encryptorThumbprint, '0x746465');
     assert.equal(notes.databases[1]?.full.encryptorThumbprint, null);
+    scene.database('shop').encryption = { certificate: 'm', keySavedAt: null, isModuleKey: true };
+    const other = await scene.backUp();
+    assert.equal(other.notes.databases[0]?.full.encryptorThumbprint, null);
     scene.server.world.denied.add('VIEW SERVER STATE');
     const unknown = await scene.backUp();
     assert.match(unknown.notes.findings.join('\n'), /shop: encrypted, and the login may not see/);
@@ -173,6 +190,19 @@ describe('full backups of SQL Server', () => {
     afterBackup(scene, async () => await cutFile(scene, 600_000));
     await failed(scene.backUp(), 'engine-refused', /not whole: the history says that it has/);
     assert.deepEqual(await scene.listFolder(), []);
+  });
+
+  it('are whole where the server counts a little more than lies there, and that is told', async () => {
+    await using scene = await createSqlServerScene();
+    const { history } = scene.server.world;
+    afterBackup(scene, async () => {
+      const { size } = await stat(await onlyFile(scene));
+      const set = history.pop();
+      if (set) history.push({ ...set, backup_size: size + 4096 });
+    });
+    const backup = await scene.backUp();
+    assert.match(backup.notes.findings.join(), /shop: its files are 4096 bytes shorter than/);
+    assert.equal(await restoreByHand(scene, backup, 'shop'), scene.database('shop').digest());
   });
 
   it('are not taken for what the history does not call them', async () => {

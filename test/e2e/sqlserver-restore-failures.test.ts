@@ -50,6 +50,33 @@ describe('a restore that fails', () => {
     await assertNothingLeft();
   });
 
+  it('does not call damaged what CHECKDB could not look through', async () => {
+    const backup = await backUp();
+    restores.scene.server.world.onStatement = (text) => {
+      if (text.startsWith('DBCC CHECKDB')) throw sqlError(7928);
+    };
+    const error = await refused(restore(backup, shopOnly));
+    assert.match(error.message, /could not look through the restored database shop.*7928/);
+    assert.doesNotMatch(error.message, /damaged/);
+    await assertNothingLeft();
+  });
+
+  it('succeeds for a login that may neither check a database nor get into it', async () => {
+    const backup = await backUp();
+    restores.scene.at('RESTORE DATABASE', 100, ({ database }) => {
+      restores.scene.database(database).letsIn = false;
+    });
+    restores.scene.server.world.onStatement = (text) => {
+      if (text.startsWith('DBCC CHECKDB')) throw sqlError(2571, 'restore', 'CHECKDB');
+    };
+    const [restored] = await restore(backup, shopOnly);
+    assert.equal(digestOf('copy'), digestOf('shop'));
+    const notes = restored?.notes?.join('\n') ?? '';
+    assert.match(notes, /CHECKDB was not run, the login may not/);
+    assert.doesNotMatch(notes, /no errors/);
+    assert.equal(restores.scene.database('copy').isSingleUser, false);
+  });
+
   it('shows none of two databases when the second fails', async () => {
     const backup = await backUp();
     const both = { databases: [as('shop', 'shop2'), as('crm', 'crm2')] };

@@ -286,6 +286,7 @@ describe('a restore that cannot be', () => {
       [as('shop', 'MSDB')],
       [as('shop', 'tempdb')],
       [as('shop', 'cairn_restore_x_0')],
+      [as('shop', 'copy ')],
       [as('shop', 'a'), as('crm', 'A')],
     ];
     for (const databases of impossible) {
@@ -310,6 +311,12 @@ describe('a restore that cannot be', () => {
     const source = { ...backup.source, notes };
     const encrypted = await refused(restore({ ...backup, source }, shopOnly));
     assert.match(encrypted.message, /lacks the certificate 0xABCD/);
+    // 0xABCD, as its name is; without the private key it opens nothing.
+    const encryption = { certificate: '\u{ab}\u{cd}', keySavedAt: null };
+    const shop = restores.scene.database('shop');
+    shop.encryption = { ...encryption, hasPrivateKey: false };
+    const keyless = await refused(restore({ ...backup, source }, shopOnly));
+    assert.match(keyless.message, /lacks the certificate 0xABCD, or its private key/);
     restores.scene.server.world.denied.add('CREATE DATABASE');
     const error = await refused(restore(backup, shopOnly));
     assert.match(error.message, /may not create databases/);

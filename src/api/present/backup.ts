@@ -1,7 +1,7 @@
 import type { Backup, BackupStatus } from '../../model/backup.ts';
 import { engineTitles } from '../../model/engine-kind.ts';
 import type { Job } from '../../model/job.ts';
-import { formatLogPosition } from '../../model/log-position.ts';
+import { showLogPosition } from '../../model/log-position.ts';
 import { majorVersion } from '../../model/server-version.ts';
 import type {
   BackupDetailWire,
@@ -55,8 +55,8 @@ export function presentBackupDetail(backup: Backup, job: Job | null): BackupDeta
     instance_name: backup.instanceName,
     server_version: backup.serverVersion,
     job_id: backup.jobId,
-    start_position: done && formatLogPosition(done.startPosition),
-    stop_position: done && formatLogPosition(done.stopPosition),
+    start_position: done && showLogPosition(done.startPosition),
+    stop_position: done && showLogPosition(done.stopPosition),
     totals: done && {
       file_count: done.totals.fileCount,
       logical_bytes: done.totals.logicalBytes,

@@ -3,7 +3,16 @@
 // be of the release series that took the backup. Its exit code is not proof enough: its last words
 // are looked at, too. As root it runs as the server's user, who owns the files.
 import { spawn } from 'node:child_process';
-import { access, constants, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import {
+  access,
+  constants,
+  open,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { CairnError } from '../../model/errors.ts';
@@ -45,7 +54,8 @@ export async function prepareBackup(options: PrepareOptions): Promise<void> {
   const args = [
     '--prepare',
     `--use-memory=${planMemory(totalmem())}`,
-    `${targetDirOption}${dataDir}`,
+    // As `findServer` looks for it, when this process has died meanwhile.
+    `${targetDirOption}${await realpath(dataDir)}`,
     `--innodb-data-file-path=${guardedPath}`,
   ];
   log.info({ tool, dataDir }, 'preparing the restored files');

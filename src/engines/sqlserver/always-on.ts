@@ -47,8 +47,7 @@ export function findReplicaRole(
   replicas: readonly Replica[] | null,
 ): ReplicaRole | null {
   if (!database.isInGroup) return 'none';
-  const name = database.name.toLowerCase();
-  return replicas?.find((one) => one.database.toLowerCase() === name)?.role ?? null;
+  return replicas?.find((one) => one.database === database.name)?.role ?? null;
 }
 
 export type ReplicaPlan = {

@@ -162,12 +162,18 @@ async function store(
   return { paths, record: recordToJson(taken.record), encryptorThumbprint };
 }
 
-function findingsOf({ isVerified }: TakenSet, order: DatabaseOrder): readonly string[] {
+function findingsOf(
+  { isVerified, missingBytes }: TakenSet,
+  order: DatabaseOrder,
+): readonly string[] {
   const { name, isEncrypted } = order.database;
   return [
     ...(isVerified ? [] : [`${name}: not verified, the login lacks the right CREATE DATABASE`]),
+    ...(missingBytes === 0
+      ? []
+      : [`${name}: its files are ${missingBytes} bytes shorter than the server's history says`]),
     ...(isEncrypted && order.encryptorThumbprint === null
-      ? [`${name}: encrypted, with a key that is no certificate, or one that the login may not see`]
+      ? [`${name}: encrypted, and the login may not see with which certificate, if it is one`]
       : []),
   ];
 }

@@ -10,7 +10,7 @@ import type { Logger } from '../../platform/logger.ts';
 import type { Random } from '../../platform/random.ts';
 import type { BackupRecord } from './backup-record.ts';
 import { parseBackupRow } from './backup-record.ts';
-import { findBackupFolder } from './connection-url.ts';
+import { compressionOf, findBackupFolder } from './connection-url.ts';
 import { databaseFolder } from './database-folder.ts';
 import { deviceNames } from './devices.ts';
 import type { Exchange, ExchangeFile, ExchangeName } from './exchange.ts';
@@ -20,6 +20,7 @@ import type { ServerInfo } from './server-info.ts';
 import type { DatabaseTraits } from './server-traits.ts';
 import type { SqlRow, SqlSession } from './session.ts';
 import { isServerError, openSession } from './session.ts';
+import { judgeSize } from './stored-size.ts';
 import { backupStatement } from './tsql-backup.ts';
 import { backupByDeviceStatement } from './tsql-history.ts';
 import { mediaStatement, verifyStatement } from './tsql-media.ts';
@@ -53,11 +54,14 @@ export type TakenSet = {
   readonly files: readonly ExchangeFile[];
   /** False: the login may not have the server read backups. */
   readonly isVerified: boolean;
+  /** By so much the files are shorter than the history says. */
+  readonly missingBytes: number;
 };
 
 /** For a file to appear here that the server has written: caches of shares keep what is absent. */
 const appearTries = 40;
 const appearWaitMs = 1000;
+const growTries = 10;
 const lookTries = 4;
 const lookWaitMs = 5000;
 const cleanTries = 4;
@@ -66,7 +70,8 @@ const cleanTimeoutMs = 60_000;
 const minuteMs = 60_000;
 /** A server that is slower than that, in bytes a second, is given up on. */
 const slowest = 5 * 1024 * 1024;
-const databaseRightMissing = 262;
+/** Of the right CREATE DATABASE, in whichever words the server says so. */
+const rightMissing = [262, 3110, 15247];
 
 /**
  * Has the server write it, proves it, hands it to `work`, and takes it out of the exchange in every
@@ -109,11 +114,12 @@ async function takeSet(name: ExchangeName, order: SetOrder, scene: SetScene): Pr
   const lost = await runBackup(name, order, scene);
   await using session = await openAfter(lost, scene);
   const record = await confirm(name, order, scene, session, lost);
-  const files = await findFiles(name, record, scene);
+  const found = await findFiles(name, record, scene);
   const isVerified = await verify(name, { ...order, record }, scene, session);
-  const again = await findFiles(name, record, scene);
-  const changed = files.some((file, index) => file.sizeBytes !== again[index]?.sizeBytes);
-  if (!changed) return { name, record: record.record, files: again, isVerified };
+  const files = await findFiles(name, record, scene);
+  const changed = found.some((file, index) => file.sizeBytes !== files[index]?.sizeBytes);
+  const missingBytes = Math.max(0, record.storedBytes - sumBytes(files));
+  if (!changed) return { name, record: record.record, files, isVerified, missingBytes };
   throw notWhole(order, 'its files have changed since they were written');
 }
 
@@ -125,7 +131,8 @@ async function runBackup(
 ): Promise<CairnError | null> {
   const statement = backupStatement({
     ...{ kind, server, database, isCopyOnly, devices: exchange.devices(name) },
-    ...{ compression: 'off', encryption: null, estimatedBytes: sizeBytes },
+    compression: compressionOf(connection),
+    ...{ encryption: null, estimatedBytes: sizeBytes },
     sizes: { transferBytes: null, bufferCount: null, blockBytes: null },
     ...{ label, description: 'Taken by Cairn, which stores its files itself' },
   });
@@ -222,16 +229,28 @@ async function findFiles(
   { storedBytes, record }: Confirmed,
   scene: SetScene,
 ): Promise<readonly ExchangeFile[]> {
-  const files: ExchangeFile[] = [];
-  for (let stripe = 0; stripe < name.stripes; stripe += 1) {
-    files.push(await waitForFile(name, stripe, scene));
+  for (let tries = 1; ; tries += 1) {
+    const files: ExchangeFile[] = [];
+    for (let stripe = 0; stripe < name.stripes; stripe += 1) {
+      files.push(await waitForFile(name, stripe, scene));
+    }
+    const verdict = judgeSize(sumBytes(files), storedBytes);
+    if (verdict === 'whole') return files;
+    // Caches of shares keep sizes for a while, too.
+    if (tries < growTries) {
+      await scene.clock.sleep(appearWaitMs, scene.signal);
+      continue;
+    }
+    if (verdict === 'doubtful') return files;
+    throw notWhole(
+      { database: { name: record.database } },
+      `the history says that it has ${storedBytes} bytes, and ${sumBytes(files)} are there`,
+    );
   }
-  const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
-  if (sizeBytes >= storedBytes) return files;
-  throw notWhole(
-    { database: { name: record.database } },
-    `the history says that it has ${storedBytes} bytes, and ${sizeBytes} are there`,
-  );
+}
+
+function sumBytes(files: readonly ExchangeFile[]): number {
+  return files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 async function waitForFile(
@@ -269,7 +288,7 @@ async function verify(
     await session.run(statement, { signal, silenceMaxMs: silenceMaxMs(order.sizeBytes) });
     return true;
   } catch (error) {
-    if (isServerError(error, databaseRightMissing)) {
+    if (rightMissing.some((number) => isServerError(error, number))) {
       log.info({ database: order.database.name }, 'the login may not have backups verified');
       return false;
     }

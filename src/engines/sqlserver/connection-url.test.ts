@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { findBackupFolder, parseConnectionUrl } from './connection-url.ts';
+import { compressionOf, findBackupFolder, parseConnectionUrl } from './connection-url.ts';
 import { logIntervalMs } from './log-interval.ts';
 
 const folder = encodeURIComponent('\\\\files\\cairn\\');
@@ -51,6 +51,15 @@ describe('a connection string of SQL Server', () => {
     for (const odd of ['9', '3601', '1e3', '', '-60']) {
       assert.throws(() => interval(`logBackupSeconds=${odd}`), /out of range/, odd);
     }
+  });
+
+  it('lets the server compress only where that is asked for', () => {
+    const compression = (query: string): string =>
+      compressionOf(parseConnectionUrl(`sqlserver://b@db/?${query}`));
+    assert.equal(compression(''), 'off');
+    assert.equal(compression('backupCompression=false'), 'off');
+    assert.equal(compression('backupcompression=true'), 'on');
+    assert.throws(() => compression('backupCompression=zstd'), /backupCompression=zstd/);
   });
 
   it('is refused without showing the password', () => {

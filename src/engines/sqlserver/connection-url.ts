@@ -28,7 +28,7 @@ const dialect: UrlDialect = {
 const own = [
   ...(['encrypt', 'trustServerCertificate', 'backupFolder', 'backupFolderHere'] as const),
   ...bucketParameters,
-  'logBackupSeconds',
+  ...(['backupCompression', 'logBackupSeconds'] as const),
 ] as const;
 type OwnName = (typeof own)[number];
 
@@ -43,7 +43,11 @@ export function parseConnectionUrl(text: string): Connection {
   return {
     ...connection,
     tls: tlsMode(values, connection, /[?&]sslmode=/.test(url)),
-    options: { ...parsePlace(values), ...parseLogInterval(values.get('logBackupSeconds')) },
+    options: {
+      ...parsePlace(values),
+      ...(parseSwitch(values, 'backupCompression') ? { backupCompression: 'true' } : {}),
+      ...parseLogInterval(values.get('logBackupSeconds')),
+    },
   };
 }
 
@@ -58,6 +62,14 @@ function parsePlace(values: ReadonlyMap<OwnName, string>): Readonly<Record<strin
   throw new CairnError('invalid', 'backupFolder and backupUrl are given, and one is used', {
     hint: 'leave one of them out',
   });
+}
+
+/**
+ * Whether the server compresses what it writes. Off unless it is asked for: pages that it has
+ * compressed are new ones for Cairn, which compresses anyway and stores equal pages once.
+ */
+export function compressionOf({ options = {} }: Connection): 'on' | 'off' {
+  return options['backupCompression'] === 'true' ? 'on' : 'off';
 }
 
 /** The folder that backups are handed over in; null: the connection names none. */

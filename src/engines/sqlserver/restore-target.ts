@@ -103,9 +103,13 @@ export function checkCertificates(
 ): void {
   const missing = needed.find((one) => one !== null && certificates?.has(fold(one)) === false);
   if (missing === undefined) return;
-  throw new CairnError('engine-refused', `the server lacks the certificate ${missing}, or its private key`, {
-    hint: 'restore it with its private key first: without it nobody can read the backup',
-  });
+  throw new CairnError(
+    'engine-refused',
+    `the server lacks the certificate ${missing}, or its private key`,
+    {
+      hint: 'restore it with its private key first: without it nobody can read the backup',
+    },
+  );
 }
 
 /**

@@ -35,6 +35,8 @@ type Run = {
   archiver: Archiver | null;
   failuresInRow: number;
   troubleSince: Date | null;
+  /** What the log has been told of it. */
+  troubleSaid: string | null;
 };
 
 type Step = FollowOutcome | { readonly kind: 'over'; readonly hasMoved: false };
@@ -49,13 +51,15 @@ export async function runLogArchive(
   parts: WorkerParts,
 ): Promise<void> {
   const endsMs = parts.clock.monotonicMs() + turnMs;
-  const begun = { archiver: null, failuresInRow: 0, troubleSince: null };
+  const begun = { archiver: null, failuresInRow: 0, troubleSince: null, troubleSaid: null };
   const run: Run = { job, instanceId: requireInstance(job), context, parts, endsMs, ...begun };
   try {
     for (;;) {
       const outcome = await step(run);
       if (outcome.kind === 'over' || outcome.kind === 'turn-over') return;
-      if (outcome.hasMoved) Object.assign(run, { failuresInRow: 0, troubleSince: null });
+      if (outcome.hasMoved) {
+        Object.assign(run, { failuresInRow: 0, troubleSince: null, troubleSaid: null });
+      }
       if (outcome.kind !== 'changed') await recover(run, outcome);
     }
   } finally {
@@ -176,7 +180,11 @@ async function tellTrouble(run: Run, error: CairnError): Promise<void> {
   run.troubleSince ??= clock.now();
   const trouble = { ...recordError(error), since: run.troubleSince };
   const isOurs = error.kind === 'bug' || error.kind === 'repository-damaged';
-  log[isOurs ? 'error' : 'warn']({ err: error, instanceId }, 'the log is not archived for now');
+  const text = 'the log is not archived for now';
+  if (isOurs) log.error({ err: error, instanceId }, text);
+  // What is tried again every minute is said once, and without a stack: it is no fault of ours.
+  else if (error.message !== run.troubleSaid) log.warn({ ...recordError(error), instanceId }, text);
+  run.troubleSaid = error.message;
   context.progress({ phase: 'waiting to try again', doneBytes: 0, totalBytes: null });
   archiver?.session?.noteTrouble(trouble);
   try {
