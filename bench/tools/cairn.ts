@@ -53,7 +53,9 @@ export async function cairn({ url }: TestServer, home: string): Promise<Tool> {
 /** Its time without the start of the process, about 0.4 s; CPU and memory with it. */
 export function runStep(request: StepRequest): Measured {
   const script = join(import.meta.dirname, '../step.ts');
-  const args = ['--disable-warning=ExperimentalWarning', script, JSON.stringify(request)];
+  // As the command line of the project starts Node.
+  const flags = ['--initial-old-space-size=128', '--disable-warning=ExperimentalWarning'];
+  const args = [...flags, script, JSON.stringify(request)];
   const profile = process.env['BENCH_PROFILE'];
   if (profile) args.unshift('--cpu-prof', `--cpu-prof-dir=${profile}`);
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });

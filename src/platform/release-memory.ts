@@ -1,10 +1,11 @@
 /**
  * Gives the memory of a large buffer back at once; nobody may use it any more. Left to the garbage
- * collector, a frame's few buffers make V8 mark the whole heap every 60 frames, for it counts their
- * bytes as its own: a fifth of the processor time of a backup.
+ * collector, such buffers make V8 mark the whole heap again and again, for it counts their bytes as
+ * its own: a fifth of the processor time of a backup.
  */
 export function releaseMemory({ buffer, byteLength }: Uint8Array): void {
-  // Small ones are cut out of a pool that others use.
-  const isShared = !(buffer instanceof ArrayBuffer) || buffer.byteLength <= Buffer.poolSize;
-  if (!isShared && byteLength > 0) buffer.transfer(0);
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength === 0) return;
+  // Small ones are cut out of a pool that others use; none of them is as large as the pool.
+  const isOwn = byteLength === buffer.byteLength || buffer.byteLength > Buffer.poolSize;
+  if (isOwn) buffer.transfer(0);
 }
