@@ -65,7 +65,7 @@ function printResult(result: RebuildResult, output: Output): void {
   if (result.instances > 0) {
     output.print(
       'Restores and downloads work now. For new backups give each instance its address again:\n' +
-        '  cairn instance update ID --url postgres://user:password@host:5432/database\n' +
+        '  cairn instance update ID --url URL\n' +
         'and its policy (cairn policy set); until then nothing is made or deleted by itself.\n',
     );
   }

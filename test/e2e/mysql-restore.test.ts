@@ -280,9 +280,8 @@ suite('a physical backup of MariaDB', { timeout: 300_000 }, () => {
     // Under the name of the real one, and never done.
     const backup = join(folder, 'mariadb-backup');
     const loop = 'trap "exit 130" INT; while :; do sleep 0.1; done';
-    await writeFile(backup, `#!/bin/bash\nexec -a "$0" bash -c '${loop}' "$0" "$@"\n`, {
-      mode: 0o755,
-    });
+    const script = `#!/bin/bash\nexec -a "$0" bash -c '${loop}' "$0" "$@"\n`;
+    await writeFile(backup, script, { mode: 0o755 });
     const options = { source, homeDir, recovery: null, log, onProgress: () => undefined };
     const tools = { ...parts.tools, backup };
     const restored = prepareRestored({ ...options, signal: over.signal }, { ...parts, tools });

@@ -97,20 +97,21 @@ describe('full backups of SQL Server', () => {
     await using scene = await createSqlServerScene({
       folderOnServer: '\\\\files\\cairn',
       databases: Object.fromEntries(
-        ['shop', 'half', 'elsewhere', 'mine', 'cairn_restore_x_0'].map((name) => [
+        ['shop', 'half', 'elsewhere', 'mine', 'reports', 'cairn_restore_x_0'].map((name) => [
           name,
           { pageCount: 5, recoveryModel: 'FULL' as const },
         ]),
       ),
     });
     scene.database('half').state = 'RESTORING';
+    scene.database('reports').isStandby = true;
     scene.database('elsewhere').replicaRole = 'secondary';
     scene.database('elsewhere').isPreferredReplica = false;
     scene.database('mine').replicaRole = 'secondary';
     const { notes } = await scene.backUp();
     assert.deepEqual(
       notes.skipped.map(({ name }) => name),
-      ['half', 'elsewhere', 'cairn_restore_x_0'],
+      ['half', 'elsewhere', 'reports', 'cairn_restore_x_0'],
     );
     assert.match(String(notes.databases[0]?.full.record['device']), /^\\\\files\\cairn\\/);
     assert.match(String(notes.skipped[0]?.why), /RESTORING/);
@@ -192,7 +193,7 @@ describe('full backups of SQL Server', () => {
     assert.deepEqual(await scene.listFolder(), []);
   });
 
-  it('are whole where the server counts a little more than lies there, and that is told', async () => {
+  it('are whole where the server counts a little more than lies there, and tell it', async () => {
     await using scene = await createSqlServerScene();
     const { history } = scene.server.world;
     afterBackup(scene, async () => {
@@ -280,6 +281,17 @@ describe('full backups of SQL Server', () => {
     for (const name of [...others, left]) await writeFile(join(scene.folder, name), 'old');
     await scene.backUp();
     assert.deepEqual(await scene.listFolder(), others);
+  });
+
+  it('fail where another Cairn removes their files, whenever it does', async () => {
+    await using scene = await createSqlServerScene();
+    const removeAll = async () => {
+      for (const name of await scene.listFolder()) await rm(join(scene.folder, name));
+    };
+    afterBackup(scene, removeAll);
+    await failed(scene.backUp(), 'storage-unavailable');
+    scene.at('RESTORE VERIFYONLY', 100, removeAll);
+    await failed(scene.backUp(), 'storage-unavailable');
   });
 
   it('tell both paths where the server writes to another folder', async () => {

@@ -81,6 +81,19 @@ describe('differential backups of SQL Server', () => {
     );
   });
 
+  it('are full ones of a database that was restored meanwhile, and goes another way', async () => {
+    await using scene = await createSqlServerScene();
+    await scene.backUp();
+    // By hand, from that very backup: the base stays, and a new branch of the log begins.
+    scene.database('shop').forkId = crypto.randomUUID();
+    scene.write('shop', 6);
+    const backup = await scene.backUp({ kind: 'differential' });
+    assert.match(backup.notes.findings.join('\n'), /shop: taken in full: .* does not follow/);
+    const databases = [{ oldName: 'shop', newName: 'copy' }];
+    await scene.restore(backup.source, { databases });
+    assert.equal(scene.database('copy').digest(), scene.database('shop').digest());
+  });
+
   it('follow a full one, whose findings name what others have done', async () => {
     await using scene = await createSqlServerScene();
     await scene.backUp();

@@ -86,7 +86,7 @@ describe('the inspection of a SQL Server', () => {
     const history = find(findings, 'rights-history');
     assert.equal(history.severity, 'blocking');
     assert.match(history.hint ?? '', /GRANT SELECT ON dbo\.backupset TO \[backup\]/);
-    assert.match(find(findings, 'rights-state').hint ?? '', /VIEW SERVER PERFORMANCE STATE TO \[b/);
+    assert.match(find(findings, 'rights-state').hint ?? '', /GRANT VIEW SERVER STATE TO \[b/);
     assert.match(find(findings, 'rights-restore').hint ?? '', /GRANT CREATE ANY DATABASE TO/);
     // Without that right the server does not say what it sees, and nothing is claimed.
     assert.match(find(findings, 'exchange').message, /the first backup tells/);

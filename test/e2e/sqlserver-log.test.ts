@@ -1,6 +1,8 @@
 // The log archive of SQL Server, against the small server of the tests: what is archived, what is
 // told, and what ends it. `sqlserver-log-crash.test.ts` kills it.
 import assert from 'node:assert/strict';
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { databaseFolder } from '../../src/engines/sqlserver/database-folder.ts';
 import { LogScene } from '../fixtures/sqlserver-log-scene.ts';
@@ -139,6 +141,33 @@ describe('a chain that is broken', () => {
   it('not by a copy of the log', async () => {
     own.write('shop', 2);
     await own.backUp('log', 'shop', 'copy.trn', { isCopyOnly: true });
+    const following = own.follow();
+    await following.until('it is archived', () => own.isStored);
+    await following.stop();
+    own.assertWhole('shop');
+  });
+
+  it('not by what other programs have written to the history', async () => {
+    const { history } = own.scene.server.world;
+    const last = history.at(-1);
+    assert.ok(last);
+    const odd = { backup_set_id: history.length + 1, type: 'D', last_lsn: null, devices: ['{x}7'] };
+    history.push({ ...last, database_name: 'shop', ...(odd as object) });
+    own.write('shop', 2);
+    const following = own.follow();
+    await following.until('it is archived', () => own.isStored);
+    await following.stop();
+    own.assertWhole('shop');
+  });
+
+  it('not by a server that counts a little more than lies there', async () => {
+    const { world } = own.scene.server;
+    world.onBackupEnd = async ({ devices: [device = ''] }) => {
+      const { size } = await stat(join(own.scene.folder, basename(device)));
+      const set = world.history.pop();
+      if (set) world.history.push({ ...set, backup_size: size + 512 });
+    };
+    own.write('shop', 2);
     const following = own.follow();
     await following.until('it is archived', () => own.isStored);
     await following.stop();

@@ -305,18 +305,18 @@ describe('a restore that cannot be', () => {
     const newer = await refused(restore(withServer({ majorVersion: 17 }), shopOnly));
     assert.deepEqual([newer.kind, newer.reason], ['invalid', 'version-mismatch']);
     const databases = (backup.notes.databases ?? []).map((one) => {
-      return { ...one, full: { ...one.full, encryptorThumbprint: '0xABCD' } };
+      return { ...one, full: { ...one.full, encryptorThumbprint: '0x746465' } };
     });
     const notes = { ...backup.source.notes, databases };
     const source = { ...backup.source, notes };
     const encrypted = await refused(restore({ ...backup, source }, shopOnly));
-    assert.match(encrypted.message, /lacks the certificate 0xABCD/);
-    // 0xABCD, as its name is; without the private key it opens nothing.
-    const encryption = { certificate: '\u{ab}\u{cd}', keySavedAt: null };
+    assert.match(encrypted.message, /lacks the certificate 0x746465/);
+    // The number is its name; without the private key it opens nothing.
+    const encryption = { certificate: 'tde', keySavedAt: null };
     const shop = restores.scene.database('shop');
     shop.encryption = { ...encryption, hasPrivateKey: false };
     const keyless = await refused(restore({ ...backup, source }, shopOnly));
-    assert.match(keyless.message, /lacks the certificate 0xABCD, or its private key/);
+    assert.match(keyless.message, /lacks the certificate 0x746465, or its private key/);
     restores.scene.server.world.denied.add('CREATE DATABASE');
     const error = await refused(restore(backup, shopOnly));
     assert.match(error.message, /may not create databases/);

@@ -33,4 +33,11 @@ describe('a connection string of MySQL or MariaDB', () => {
       );
     }
   });
+
+  it('names what it understands, when it does not', () => {
+    assert.throws(
+      () => parseConnectionUrl('mysql://root@db/?compress=1'),
+      ({ hint }: { hint?: string }) => /sslmode.*\bsocket\b.*ssl-mode.*ssl-ca/.test(hint ?? ''),
+    );
+  });
 });

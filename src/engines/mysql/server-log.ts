@@ -15,7 +15,16 @@ const hints: readonly [RegExp, string][] = [
   [/Address already in use|Can't start server: Bind/, 'choose another port'],
   [/Cannot allocate memory|Can't allocate/, 'this host has too little memory free'],
   [/lower_case_table_names/, 'the names of tables need a file system like that of the old server'],
-  [/unknown (variable|option)/, 'remove the setting, or install what defines it'],
+  [
+    /No space left|[Dd]isk( is)? full|\berror:? 28\b|Errcode: 28\b/,
+    'the disk of the new server is full: free space there; a new log of InnoDB is made on top of ' +
+      'the files of the backup',
+  ],
+  // Of our own settings a server may not know all, and warns of those.
+  [
+    /^(?!.*\[Warning\]).*unknown (variable|option)/m,
+    'remove the setting, or install what defines it',
+  ],
 ];
 
 /** The last lines that say ERROR; without any, the last lines. */

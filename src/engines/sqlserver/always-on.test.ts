@@ -18,10 +18,11 @@ describe('a replica of an availability group', () => {
 
   it('has no role of which nobody knows', () => {
     const replicas = [
-      { database: 'Shop', group: 'ag1', role: 'secondary', isSuspended: false } as const,
+      { database: 'Shop', group: 'ag1', role: 'primary', isSuspended: false } as const,
+      { database: 'shop', group: 'ag2', role: 'secondary', isSuspended: false } as const,
     ];
     const shop = { name: 'shop', isInGroup: true };
-    assert.equal(findReplicaRole(shop, replicas), 'secondary');
+    assert.equal(findReplicaRole(shop, replicas), 'secondary', 'not of the one in other case');
     assert.equal(findReplicaRole({ ...shop, isInGroup: false }, replicas), 'none');
     assert.equal(findReplicaRole(shop, null), null);
     assert.equal(findReplicaRole({ ...shop, name: 'other' }, replicas), null);

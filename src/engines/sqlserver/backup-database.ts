@@ -5,18 +5,18 @@ import type { FileMeta, FileSink, PreviousBackup } from '../engine.ts';
 import type { ReplicaRole } from './always-on.ts';
 import type { BackupProgress } from './backup-progress.ts';
 import type { BackupRecord } from './backup-record.ts';
-import { parseBackupRow } from './backup-record.ts';
+import { findBackupRow } from './backup-record.ts';
 import type { SetOrder, SetScene, TakenSet } from './backup-set.ts';
 import { withBackupSet } from './backup-set.ts';
 import type { StoreTarget } from './backup-store.ts';
 import { databasesFolder, findFiles, keepFiles, storeSet } from './backup-store.ts';
 import { databaseFolder } from './database-folder.ts';
+import { isBasedOn } from './plan-chain.ts';
 import type { DataKind } from './plan-data.ts';
 import { describeForeign, findForeign, inFull, planData } from './plan-data.ts';
 import { readNotes } from './read-notes.ts';
 import { recordFromJson, recordToJson } from './record-json.ts';
 import type { FoundDatabase } from './server-databases.ts';
-import type { SqlRow } from './session.ts';
 import { isServerError, openSession } from './session.ts';
 import type { StoredDatabase, StoredSet } from './stored-notes.ts';
 import { backupHistoryStatement, historyPageMax } from './tsql-history.ts';
@@ -69,7 +69,7 @@ export async function backUpDatabase(
   return changes ?? (await backUpInFull(order, inFull(otherBase), scene));
 }
 
-const otherBase = 'what has changed was based on another full backup by the server';
+const otherBase = 'what has changed does not follow the full backup of the previous one';
 
 /** Backups that others have taken, and that ours do not know of. */
 function findingsOfOthers(
@@ -116,7 +116,8 @@ async function backUpChanges(
       scene,
       async (taken) => {
         const { record } = taken;
-        if (record.differentialBaseId !== base.id || record.familyId !== base.familyId) return null;
+        // What a restore would refuse must not be kept for one.
+        if (!isBasedOn(record, base)) return null;
         await keepFiles(files, scene);
         const differential = await store(taken, 'diff', order, scene);
         const { name, recoveryModel } = order.database;
@@ -212,22 +213,12 @@ async function readHistory(
   const records: BackupRecord[] = [];
   for (let afterId = since.setId - 1; ; afterId = records.at(-1)?.setId ?? afterId) {
     const rows = await session.run(backupHistoryStatement(database, afterId), { signal });
-    const page = readRows(rows);
-    if (page === null) return null;
+    const page = rows.map(findBackupRow).filter((record) => record !== null);
+    if (page.length < rows.length) return null;
     records.push(...page);
     if (records[0]?.id !== since.id) return null;
     if (rows.length < historyPageMax) return records;
     if (records.length >= historyMax) return null;
-  }
-}
-
-/** Null: some make no sense, in a history that was repaired or that other programs wrote to. */
-function readRows(rows: readonly SqlRow[]): readonly BackupRecord[] | null {
-  try {
-    return rows.map(parseBackupRow);
-  } catch (error) {
-    if (isErrorKind(error, 'engine-refused')) return null;
-    throw error;
   }
 }
 

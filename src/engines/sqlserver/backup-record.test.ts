@@ -30,6 +30,9 @@ suite('a row of the history of backups', () => {
   test('knows what it does not know', () => {
     assert.equal(record({ time_zone: 127 }).offsetMinutes, null);
     assert.equal(record({ time_zone: null }).offsetMinutes, null);
+    assert.equal(record({ time_zone: 56 }).offsetMinutes, 14 * 60);
+    // -20 in a byte without a sign: no such zone, and STOPAT would be days away.
+    assert.equal(record({ time_zone: 236 }).offsetMinutes, null);
   });
 
   test('is refused where something is missing that a chain rests on', () => {

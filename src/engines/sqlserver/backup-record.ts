@@ -1,5 +1,5 @@
 // A row of the server's history of backups, as `tsql-history.ts` asks for it.
-import { CairnError } from '../../model/errors.ts';
+import { CairnError, isErrorKind } from '../../model/errors.ts';
 import { parseLsn } from './lsn.ts';
 
 /** D, I, L, and of parts of a database: in full (F, P), or what has changed in them (G, Q). */
@@ -62,7 +62,8 @@ const types: Readonly<Record<string, BackupType>> = {
   P: 'partial',
   Q: 'partial-differential',
 };
-const unknownZone = 127;
+/** No clock is further from UTC, in quarters of an hour; 127 stands for not known. */
+const zoneMax = 56;
 const zoneStepMinutes = 15;
 
 /** @throws engine-refused when the row is not what was asked for: nothing is guessed */
@@ -93,10 +94,20 @@ export function parseBackupRow(row: Row): BackupRecord {
   };
 }
 
+/** The same; null: it makes no sense, as in a history that was repaired, or written by others. */
+export function findBackupRow(row: Row): BackupRecord | null {
+  try {
+    return parseBackupRow(row);
+  } catch (error) {
+    if (isErrorKind(error, 'engine-refused')) return null;
+    throw error;
+  }
+}
+
 function offset(row: Row): number | null {
-  const zone = row['time_zone'];
-  if (zone === null || zone === unknownZone) return null;
-  return integer(row, 'time_zone') * zoneStepMinutes;
+  if (row['time_zone'] === null) return null;
+  const zone = integer(row, 'time_zone');
+  return Math.abs(zone) > zoneMax ? null : zone * zoneStepMinutes;
 }
 
 function text(row: Row, column: string): string {

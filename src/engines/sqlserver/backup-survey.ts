@@ -3,7 +3,7 @@ import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import { findReplicaRole, isPreferredHere, readReplicas } from './always-on.ts';
 import type { DatabaseOrder } from './backup-database.ts';
-import { workPrefix } from './restore-names.ts';
+import { isBeingRestored } from './restore-names.ts';
 import type { FoundDatabase } from './server-databases.ts';
 import { isSystemDatabase, readDatabases, whyNotBackedUp } from './server-databases.ts';
 import type { ServerInfo } from './server-info.ts';
@@ -97,8 +97,9 @@ async function readServer(session: SqlSession, signal: AbortSignal): Promise<Ser
 }
 
 function whyNotYet(database: FoundDatabase): string | null {
-  const isMade = database.name.toLowerCase().startsWith(workPrefix);
-  return isMade ? 'a restore by Cairn is making it' : whyNotBackedUp(database);
+  return isBeingRestored(database.name)
+    ? 'a restore by Cairn is making it'
+    : whyNotBackedUp(database);
 }
 
 async function whyNotHere(

@@ -10,7 +10,7 @@ import { isDiskFull } from '../../platform/disk-full.ts';
 import { syncFolder } from '../../platform/sync-folder.ts';
 import type { BackupFolder } from './connection-url.ts';
 import type { BackupDevices } from './devices.ts';
-import type { Exchange, ExchangeFile, ExchangeName } from './exchange.ts';
+import type { Exchange, ExchangeFile, ExchangeName, FileToPut } from './exchange.ts';
 import { backupsOf, fileNameOf, fileNames } from './exchange-names.ts';
 
 const unfinishedSuffix = '.part';
@@ -61,7 +61,7 @@ class FolderExchange implements Exchange {
   async put(
     backup: ExchangeName,
     stripe: number,
-    file: { readonly sizeBytes: number; readonly bytes: AsyncIterable<Uint8Array> },
+    file: FileToPut,
     signal: AbortSignal,
   ): Promise<void> {
     const path = this.#path(backup, stripe);

@@ -8,7 +8,7 @@ import { CairnError } from '../../model/errors.ts';
 import type { Secret } from '../../model/secret.ts';
 import type { BackupBucket } from './backup-bucket.ts';
 import type { BackupDevices } from './devices.ts';
-import type { Exchange, ExchangeFile, ExchangeName } from './exchange.ts';
+import type { Exchange, ExchangeFile, ExchangeName, FileToPut } from './exchange.ts';
 import { backupsOf, fileNameOf, fileNames } from './exchange-names.ts';
 
 export type BucketObject = {
@@ -28,11 +28,7 @@ export interface Bucket {
   find(name: string, signal: AbortSignal): Promise<BucketObject | null>;
   read(object: BucketObject, fromBytes: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Replaces what has the name. Durable when it answers. */
-  write(
-    name: string,
-    file: { readonly sizeBytes: number; readonly bytes: AsyncIterable<Uint8Array> },
-    signal: AbortSignal,
-  ): Promise<void>;
+  write(name: string, file: FileToPut, signal: AbortSignal): Promise<void>;
   /** Harmless when there is none. */
   delete(name: string, signal: AbortSignal): Promise<void>;
   /** Complete, or it throws. */
@@ -122,7 +118,7 @@ class S3Exchange implements Exchange {
   async put(
     backup: ExchangeName,
     stripe: number,
-    file: { readonly sizeBytes: number; readonly bytes: AsyncIterable<Uint8Array> },
+    file: FileToPut,
     signal: AbortSignal,
   ): Promise<void> {
     let hasSourceFailed = false;

@@ -22,18 +22,19 @@ export type ExchangeFile = {
   read(fromBytes: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 };
 
+/** Exactly so many bytes come. */
+export type FileToPut = {
+  readonly sizeBytes: number;
+  readonly bytes: AsyncIterable<Uint8Array>;
+};
+
 export interface Exchange {
   /** As the server names them, one of each stripe. */
   devices(backup: ExchangeName): BackupDevices;
   /** One stripe (from 0), as far as it is there; null: it is not. @throws storage-unavailable */
   open(backup: ExchangeName, stripe: number, signal: AbortSignal): Promise<ExchangeFile | null>;
   /** Durable, and readable for the server, when it answers. @throws storage-full, … */
-  put(
-    backup: ExchangeName,
-    stripe: number,
-    file: { readonly sizeBytes: number; readonly bytes: AsyncIterable<Uint8Array> },
-    signal: AbortSignal,
-  ): Promise<void>;
+  put(backup: ExchangeName, stripe: number, file: FileToPut, signal: AbortSignal): Promise<void>;
   /** All stripes and what unfinished ones left; harmless when there is nothing. */
   remove(backup: ExchangeName, signal: AbortSignal): Promise<void>;
   /** The names that begin so, in the order of the alphabet. */

@@ -1,5 +1,6 @@
 // Of which databases the log is backed up in a round, and what people are told of the others. Pure.
 import type { LogLag } from '../engine.ts';
+import { isBeingRestored } from './restore-names.ts';
 import type { FoundDatabase } from './server-databases.ts';
 import { whyNotBackedUp } from './server-databases.ts';
 
@@ -20,9 +21,9 @@ export type LogWarning = NonNullable<LogLag['warning']>;
 
 /** Of a database of users. */
 export function chooseForLog({ database, isFollowed, isPreferredHere }: LogCandidate): LogChoice {
-  const { name, recoveryModel, hasLogChain, isInStandby, isSnapshot } = database;
-  const why = whyNotBackedUp(database) ?? (isInStandby ? 'it is in standby' : null);
-  if (isSnapshot) return { kind: 'leave', warning: null };
+  const { name, recoveryModel, hasLogChain, isSnapshot } = database;
+  const why = whyNotBackedUp(database);
+  if (isSnapshot || isBeingRestored(name)) return { kind: 'leave', warning: null };
   if (why !== null) {
     return leave(isFollowed, `the log of ${name} is not archived: ${why}`, {
       hint: 'bring it online; what it has logged since its last backup is nowhere else',

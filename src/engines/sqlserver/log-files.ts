@@ -7,6 +7,7 @@ import type { OwnLog } from './log-history.ts';
 import { toExchangeName } from './log-names.ts';
 import type { LogScene } from './log-scene.ts';
 import { isServerError } from './session.ts';
+import { judgeSize } from './stored-size.ts';
 import { mediaStatement } from './tsql-media.ts';
 
 type FileScene = Pick<
@@ -26,8 +27,13 @@ export async function getLogFile(log: OwnLog, scene: FileScene): Promise<Exchang
   const name = toExchangeName(keeperName, log.name);
   for (let tries = 1; ; tries += 1) {
     const file = await exchange.open(name, 0, signal);
-    if (file !== null && file.sizeBytes >= Math.max(1, log.sizeMinBytes ?? 1)) return file;
-    if (tries >= limits.appearTries) throw await explainAbsence(log, scene, file);
+    const recordedBytes = Math.max(1, log.sizeMinBytes ?? 1);
+    const verdict = file === null ? 'short' : judgeSize(file.sizeBytes, recordedBytes);
+    if (file !== null && verdict === 'whole') return file;
+    if (tries >= limits.appearTries) {
+      if (file !== null && verdict === 'doubtful') return file;
+      throw await explainAbsence(log, scene, file);
+    }
     await clock.sleep(limits.appearWaitMs, signal);
   }
 }

@@ -2,7 +2,7 @@
 // ones others have taken, and how far this archive had come before. Ours are known by the names of
 // their devices, whatever folder they were in.
 import type { BackupRecord } from './backup-record.ts';
-import { parseBackupRow } from './backup-record.ts';
+import { findBackupRow, parseBackupRow } from './backup-record.ts';
 import type { LogName } from './log-names.ts';
 import { exchangeMoment, exchangePrefix, findLogName } from './log-names.ts';
 import type { SqlRow, SqlSession } from './session.ts';
@@ -73,10 +73,9 @@ export class LogHistory {
   /** What has become of one database since. */
   async readSince(database: string, afterId: number): Promise<DatabaseHistory> {
     const rows = await this.#readAll((id) => backupHistoryStatement(database, id), afterId);
-    return {
-      records: rows.map(parseBackupRow),
-      own: rows.flatMap((row) => this.#findOwn(row) ?? []),
-    };
+    const own = rows.flatMap((row) => this.#findOwn(row) ?? []);
+    // What others have written to the history may be odd: it explains, and proves nothing.
+    return { records: rows.flatMap((row) => findBackupRow(row) ?? []), own };
   }
 
   isOwn({ device }: BackupRecord): boolean {
@@ -84,9 +83,11 @@ export class LogHistory {
   }
 
   #findOwn(row: SqlRow): OwnLog | null {
+    const device = row['physical_device_name'];
+    const name = typeof device === 'string' ? findLogName(this.#keeperName, device) : null;
+    if (name === null) return null;
     const record = parseBackupRow(row);
-    const name = record.device === null ? null : findLogName(this.#keeperName, record.device);
-    if (name === null || record.type !== 'log') return null;
+    if (record.type !== 'log') return null;
     const thumbprint = row['encryptor_thumbprint'];
     const encryptorThumbprint = typeof thumbprint === 'string' ? thumbprint : null;
     const sizeBytes = Number(row['compressed_backup_size'] ?? Number.NaN);

@@ -108,6 +108,23 @@ function proveChain(base: Base, records: readonly BackupRecord[], target: ChainT
   return plan;
 }
 
+/**
+ * Whether a differential backup can be restored on top of that full one. A database that was
+ * restored in between keeps its base, and goes another way from there.
+ */
+export function isBasedOn(differential: BackupRecord, full: BackupRecord): boolean {
+  const isBase = differential.differentialBaseId === full.id && !full.isCopyOnly;
+  return isBase && isOnItsWay(differential, full);
+}
+
+function isOnItsWay(differential: BackupRecord, full: BackupRecord): boolean {
+  return (
+    differential.firstForkId === full.lastForkId &&
+    differential.familyId === full.familyId &&
+    differential.lastLsn >= full.lastLsn
+  );
+}
+
 function checkBase({ full, differential }: Base): void {
   checkRecord(full);
   if (differential === null) return;
@@ -115,11 +132,7 @@ function checkBase({ full, differential }: Base): void {
   if (differential.differentialBaseId !== full.id || full.isCopyOnly) {
     throw new CairnError('log-gap', `${describe(differential)} is not based on ${describe(full)}`);
   }
-  if (
-    differential.firstForkId !== full.lastForkId ||
-    differential.familyId !== full.familyId ||
-    differential.lastLsn < full.lastLsn
-  ) {
+  if (!isOnItsWay(differential, full)) {
     throw new CairnError('log-gap', `${describe(differential)} does not follow ${describe(full)}`, {
       hint: 'The database was restored in between; take a full backup.',
     });

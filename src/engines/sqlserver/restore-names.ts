@@ -22,7 +22,13 @@ export type WantedDatabase = DatabaseName & {
 };
 
 /** Of databases that are not whole yet. */
-export const workPrefix = 'cairn_restore_';
+const workPrefix = 'cairn_restore_';
+
+/** A restore is making it, by whatever job of whatever Cairn. */
+export function isBeingRestored(database: string): boolean {
+  return database.toLowerCase().startsWith(workPrefix);
+}
+
 const shortTagLength = 8;
 const tagPattern = /^[0-9A-Za-z-]{1,64}$/;
 
@@ -79,7 +85,7 @@ function findStored(stored: readonly StoredDatabase[], name: string): StoredData
 
 function checkNewNames(names: readonly string[]): void {
   for (const name of names) {
-    if (isSystemDatabase(name) || name.toLowerCase().startsWith(workPrefix)) {
+    if (isSystemDatabase(name) || isBeingRestored(name)) {
       throw new CairnError('invalid', `no database can be restored as “${name}”`, {
         reason: 'database-name-invalid',
         hint: 'choose another name',

@@ -59,7 +59,10 @@ export function isSystemDatabase(name: string): boolean {
 }
 
 /** Why nobody can back it up; null: nothing is in the way. */
-export function whyNotBackedUp({ state, isSnapshot }: FoundDatabase): string | null {
+export function whyNotBackedUp(database: FoundDatabase): string | null {
+  const { state, isSnapshot, isInStandby } = database;
   if (isSnapshot) return 'it is a snapshot of another database';
+  // Its state is ONLINE: it can be read between two restores.
+  if (isInStandby) return 'it is in standby';
   return state === 'ONLINE' ? null : `it is ${state}`;
 }

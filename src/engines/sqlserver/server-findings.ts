@@ -9,7 +9,7 @@ import type { ExchangeFacts } from './inspect-exchange.ts';
 import type { DatabaseRights, ServerFacts } from './inspect-facts.ts';
 import { foreignDays } from './inspect-facts.ts';
 import { listNames, listStatements } from './name-list.ts';
-import { workPrefix } from './restore-names.ts';
+import { isBeingRestored } from './restore-names.ts';
 import type { FoundDatabase } from './server-databases.ts';
 import { isSystemDatabase, whyNotBackedUp } from './server-databases.ts';
 import type { ServerInfo } from './server-info.ts';
@@ -28,7 +28,7 @@ const majorMin = 13;
 
 export function planFindings({ host, facts, exchange }: ServerState): readonly Finding[] {
   const users = facts.databases.filter(
-    ({ name, isSnapshot }) => !isSystemDatabase(name) && !isSnapshot && !isWorkName(name),
+    ({ name, isSnapshot }) => !isSystemDatabase(name) && !isSnapshot && !isBeingRestored(name),
   );
   const online = users.filter((database) => whyNotBackedUp(database) === null);
   const rights = facts.databaseRights.filter(({ name }) => online.some((one) => one.name === name));
@@ -49,9 +49,6 @@ export function planFindings({ host, facts, exchange }: ServerState): readonly F
     ...checkReplicas(facts, online),
   ];
 }
-
-/** Of a restore that runs, or that died. */
-const isWorkName = (name: string): boolean => name.toLowerCase().startsWith(workPrefix);
 
 /** `SERVERPROPERTY('EngineEdition')` of what has no backups of this kind, or none that we know. */
 const otherServices: Readonly<Record<number, string>> = {
@@ -93,7 +90,9 @@ function checkDatabases(
     return warning(check, text, 'GRANT VIEW ANY DATABASE to the login if there are some');
   }
   if (left.length === 0) return fine(check, `${online.length} databases are online`);
-  const names = listNames(left.map(({ name, state }) => `${name} (${state})`));
+  const names = listNames(
+    left.map(({ name, state, isInStandby }) => `${name} (${isInStandby ? 'STANDBY' : state})`),
+  );
   const text = `not online, so left out of backups: ${names}`;
   return warning(check, text, 'ALTER DATABASE … SET ONLINE, or end what restores them');
 }
@@ -164,12 +163,12 @@ function checkHistoryRight({ rights }: ServerFacts): Finding {
   return blocking(check, 'the login may not read the history of backups in msdb', hint);
 }
 
-function checkStateRight({ rights, info }: ServerFacts): readonly Finding[] {
+function checkStateRight({ rights }: ServerFacts): readonly Finding[] {
   if (rights.mayViewState) return [];
-  const right = info.majorVersion >= 16 ? 'VIEW SERVER PERFORMANCE STATE' : 'VIEW SERVER STATE';
   const text =
     'the login may not see the state of the server: encryption and replicas stay unknown';
-  const hint = `GRANT ${right} TO ${quoteIdentifier(rights.login)}`;
+  // From 2022 on there are narrower ones, for performance and for security: this one is both.
+  const hint = `GRANT VIEW SERVER STATE TO ${quoteIdentifier(rights.login)}`;
   return [warning('rights-state', text, hint)];
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judgeSize } from './stored-size.ts';
 
-test('files that are a little shorter than recorded are doubtful, much shorter ones are not it', () => {
+test('files a little shorter than recorded are doubtful, much shorter ones are not it', () => {
   assert.equal(judgeSize(1000, 1000), 'whole');
   assert.equal(judgeSize(1100, 1000), 'whole');
   assert.equal(judgeSize(999, 1000), 'doubtful');

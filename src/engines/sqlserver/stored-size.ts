@@ -1,6 +1,6 @@
-// Whether the files of a backup are as large as the history says. It keeps "the total count of bytes
-// of the backup stored on disk" (SQL Server documentation, "backupset", `compressed_backup_size`),
-// and does not say what of a file counts: headers, blocks that are filled up. So what is a little
+// Whether the files of a backup are as large as the history says. It keeps how many bytes of the
+// backup are stored on disk (SQL Server documentation, "backupset", `compressed_backup_size`), and
+// does not say what of a file counts: headers, blocks that are filled up. So what is a little
 // shorter is doubtful, and told; only what is much shorter cannot be it. Pure.
 
 export type SizeVerdict = 'whole' | 'doubtful' | 'short';

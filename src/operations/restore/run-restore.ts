@@ -1,5 +1,9 @@
+import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { EngineDriver } from '../../engines/engine.ts';
 import type { JobContext } from '../../jobs/job-kind.ts';
+import { isErrorKind } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
@@ -36,12 +40,17 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
   // An earlier attempt may have left files, or a server that nobody knows.
   await removeServer(driver, homeDir, context);
   const recovery = await openRecovery(backup, payload.recovery, parts, signal);
-  const started = await driver.startRestored({
-    ...{ source, homeDir, port: payload.port, recovery, signal, log },
-    login: await findRestoredLogin(job, payload.sourceInstanceId, target, parts),
-    onProgress: (phase, doneBytes, totalBytes) =>
-      context.progress({ phase, doneBytes, totalBytes }),
-  });
+  const login = await findRestoredLogin(job, payload.sourceInstanceId, target, parts);
+  const started = await driver
+    .startRestored({
+      ...{ source, homeDir, port: payload.port, recovery, signal, log, login },
+      onProgress: (phase, doneBytes, totalBytes) =>
+        context.progress({ phase, doneBytes, totalBytes }),
+    })
+    .catch(async (error: unknown) => {
+      await discardData(driver, homeDir, context);
+      throw error;
+    });
   try {
     const { connection, serverVersion, systemIdentifier } = started;
     const managed = { ...started.managed, place };
@@ -62,6 +71,30 @@ export async function runRestore(job: Job, context: JobContext, parts: WorkerPar
     throw error;
   }
   await backUpRestored(target, context, parts);
+}
+
+/**
+ * What nobody can use does not fill the disk, on which the catalog may be, too. Logs beside it
+ * stay, for who asks why. Not under the signal: that may be what ended the restore.
+ */
+async function discardData(
+  driver: EngineDriver,
+  homeDir: string,
+  { commit, log }: JobContext,
+): Promise<void> {
+  const dataDir = join(homeDir, 'data');
+  try {
+    // With the lease lost it is another attempt's folder.
+    await commit(() => Promise.resolve());
+    await driver.stopManaged({ homeDir, dataDir, binDir: '' }, AbortSignal.timeout(60_000));
+    await commit(() => Promise.resolve());
+    for (const entry of await readdir(homeDir, { withFileTypes: true })) {
+      if (entry.isDirectory()) await rm(join(homeDir, entry.name), { recursive: true });
+    }
+  } catch (error) {
+    if (isErrorKind(error, 'conflict') || !existsSync(homeDir)) return;
+    log.warn({ err: error, dataDir }, 'the data of a failed restore were not removed');
+  }
 }
 
 /**
