@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { recordFromJson } from '../../src/engines/sqlserver/record-json.ts';
+import { deadlineSignal, untilAborted } from '../../src/platform/deadline.ts';
 import { afterBackup, failed, restoreByHand } from '../fixtures/sqlserver-by-hand.ts';
 import type { SqlServerScene } from '../fixtures/sqlserver-scene.ts';
 import { createSqlServerScene } from '../fixtures/sqlserver-scene.ts';
@@ -57,6 +58,28 @@ describe('full backups of SQL Server', () => {
       contents?.databases.map(({ name }) => name),
       ['shop', awkward],
     );
+  });
+
+  it('are watched from a second connection while the server is silent', async () => {
+    await using scene = await createSqlServerScene({
+      databases: { shop: { pageCount: 100, recoveryModel: 'FULL' } },
+    });
+    const { world } = scene.server;
+    const heard: number[] = [];
+    const wanted = Promise.withResolvers<void>();
+    scene.at('BACKUP DATABASE', 1, async () => {
+      for (const id of world.requests.keys()) world.requests.set(id, 37);
+      await untilAborted(wanted.promise, deadlineSignal(20_000));
+    });
+    await scene.backUp({
+      onProgress: (done) => {
+        heard.push(done / (100 * 8192));
+        if (done > 0) wanted.resolve();
+      },
+    });
+    assert.deepEqual(heard.slice(0, 2), [0, 0.185], 'half of 37 %: the server has not said a word');
+    world.denied.add('VIEW SERVER STATE');
+    await scene.backUp();
   });
 
   it('are compressed by the server only where the connection says so', async () => {

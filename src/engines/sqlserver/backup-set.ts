@@ -10,6 +10,7 @@ import type { Logger } from '../../platform/logger.ts';
 import type { Random } from '../../platform/random.ts';
 import type { BackupRecord } from './backup-record.ts';
 import { parseBackupRow } from './backup-record.ts';
+import { watched } from './backup-watch.ts';
 import { compressionOf, findBackupFolder } from './connection-url.ts';
 import { databaseFolder } from './database-folder.ts';
 import { deviceNames } from './devices.ts';
@@ -18,7 +19,7 @@ import type { DataKind } from './plan-data.ts';
 import { planStripes } from './plan-stripes.ts';
 import type { ServerInfo } from './server-info.ts';
 import type { DatabaseTraits } from './server-traits.ts';
-import type { SqlRow, SqlSession } from './session.ts';
+import type { SqlInfo, SqlRow, SqlSession } from './session.ts';
 import { isServerError, openSession } from './session.ts';
 import { judgeSize } from './stored-size.ts';
 import { backupStatement } from './tsql-backup.ts';
@@ -127,8 +128,9 @@ async function takeSet(name: ExchangeName, order: SetOrder, scene: SetScene): Pr
 async function runBackup(
   name: ExchangeName,
   { kind, database, sizeBytes, isCopyOnly, onWritten }: SetOrder,
-  { connection, exchange, server, label, signal, log }: SetScene,
+  scene: SetScene,
 ): Promise<CairnError | null> {
+  const { connection, exchange, server, label, signal, log } = scene;
   const statement = backupStatement({
     ...{ kind, server, database, isCopyOnly, devices: exchange.devices(name) },
     compression: compressionOf(connection),
@@ -138,13 +140,11 @@ async function runBackup(
   });
   await using session = await openSession(connection, { signal });
   try {
-    await session.run(statement, {
-      signal,
-      silenceMaxMs: silenceMaxMs(sizeBytes),
-      onInfo: ({ number, text }) => {
-        if (number === progressMessage) onWritten(readPercent(text) / 100);
-      },
-    });
+    const onInfo = ({ number, text }: SqlInfo): void => {
+      if (number === progressMessage) onWritten(readPercent(text) / 100);
+    };
+    const options = { signal, silenceMaxMs: silenceMaxMs(sizeBytes), onInfo };
+    await watched(session, scene, onWritten, () => session.run(statement, options));
     return null;
   } catch (error) {
     if (!isErrorKind(error, 'engine-unreachable') || signal.aborted) throw error;
