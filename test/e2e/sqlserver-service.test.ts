@@ -287,41 +287,67 @@ suite('an instance of SQL Server', () => {
   });
 });
 
+/** The full backup that the archive asks for after a gap may be running. */
+async function askUntilAccepted(
+  name: string,
+  prepare: () => unknown,
+  undo: () => unknown,
+): Promise<CreateBackupResponse> {
+  return await until('a backup is accepted', async () => {
+    prepare();
+    const body = { instance_id: instanceId, name };
+    const asked = await request<CreateBackupResponse>('POST', '/v3/{p}/backups', body);
+    if (asked.status < 300) return asked.body;
+    undo();
+    assert.match(JSON.stringify(asked.body), /running/);
+    await new Promise((done) => setTimeout(done, 500));
+    return null;
+  });
+}
+
 suite('a backup of SQL Server that comes to nothing', () => {
   test('is cancelled on the server too, and leaves nothing behind', async () => {
-    const gate = Promise.withResolvers<void>();
     const reached = Promise.withResolvers<void>();
-    server.world.onProgress = async ({ statement }) => {
-      if (statement !== 'BACKUP DATABASE') return;
-      reached.resolve();
-      await gate.promise;
+    let gate = Promise.withResolvers<void>();
+    const hold = (): void => {
+      gate = Promise.withResolvers<void>();
+      server.world.onProgress = async ({ statement }) => {
+        if (statement !== 'BACKUP DATABASE') return;
+        reached.resolve();
+        await gate.promise;
+      };
     };
-    const body = { instance_id: instanceId, name: 'to-be-cancelled' };
-    const asked = await request<CreateBackupResponse>('POST', '/v3/{p}/backups', body);
+    const letGo = (): void => {
+      server.world.onProgress = () => undefined;
+      gate.resolve();
+    };
+    const asked = await askUntilAccepted('to-be-cancelled', hold, letGo);
     await reached.promise;
-    const cancelling = service.cli('job', 'cancel', asked.body.job_id, '--wait');
+    const cancelling = service.cli('job', 'cancel', asked.job_id, '--wait');
     // The server finishes its statement only when its client has had time to call it off.
     await Promise.race([cancelling, new Promise((done) => setTimeout(done, 4000))]);
-    gate.resolve();
+    letGo();
     const cancelled = await cancelling;
     assert.equal(cancelled.exitCode, 0, cancelled.stderr);
-    server.world.onProgress = () => undefined;
-    assert.equal((await showBackup(service, asked.body.backup.id)).status, 'FAILED');
+    assert.equal((await showBackup(service, asked.backup.id)).status, 'FAILED');
     const left = (await readdir(folder)).filter((name) => name.startsWith('cairn-base-'));
     assert.deepEqual(left, []);
   });
 
   test('says what the server said, and leaves nothing behind', async () => {
-    server.world.denied.add('BACKUP DATABASE');
-    const body = { instance_id: instanceId, name: 'not-allowed' };
-    const asked = await request<CreateBackupResponse>('POST', '/v3/{p}/backups', body);
-    const job = await untilEnded(service, asked.body.job_id);
-    server.world.denied.delete('BACKUP DATABASE');
+    const { denied } = server.world;
+    const asked = await askUntilAccepted(
+      'not-allowed',
+      () => denied.add('BACKUP DATABASE'),
+      () => denied.delete('BACKUP DATABASE'),
+    );
+    const job = await untilEnded(service, asked.job_id);
+    denied.delete('BACKUP DATABASE');
     assert.equal(job.status, 'failed');
     assert.equal(job.error?.kind, 'engine-refused');
     assert.match(job.error?.message ?? '', /BACKUP DATABASE|back up/i);
     assert.doesNotMatch(JSON.stringify(job.error), /terminating abnormally/);
-    const { status, failure_reason } = await showBackup(service, asked.body.backup.id);
+    const { status, failure_reason } = await showBackup(service, asked.backup.id);
     assert.equal(status, 'FAILED');
     assert.ok(failure_reason?.startsWith(job.error?.message ?? 'nothing'), `${failure_reason}`);
     const left = (await readdir(folder)).filter((name) => name.startsWith('cairn-base-'));
