@@ -65,8 +65,8 @@ const threadsMax = 8;
 /** Of the backups that a repository holds, in the answer to one that it does not. */
 const idsShownMax = 50;
 /**
- * Rows of text and JSON in frames of 1 MiB shrink to 36 % at level 2 and to 34.7 % at level 3, for a
- * third less speed; what shrinks well is done at level 1 in any case (`planLevel`).
+ * Rows of text and JSON in frames of 1 MiB shrink to 36 % at level 2 and to 34.7 % at level 3, at
+ * two thirds of the speed; what shrinks well is done at level 1 in any case (`planLevel`).
  */
 const defaultLevel = 3;
 
