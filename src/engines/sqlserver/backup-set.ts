@@ -18,6 +18,7 @@ import type { Exchange, ExchangeFile, ExchangeName } from './exchange.ts';
 import type { DataKind } from './plan-data.ts';
 import { planStripes } from './plan-stripes.ts';
 import type { ServerInfo } from './server-info.ts';
+import { readProgress } from './server-progress.ts';
 import type { DatabaseTraits } from './server-traits.ts';
 import type { SqlInfo, SqlRow, SqlSession } from './session.ts';
 import { isServerError, openSession } from './session.ts';
@@ -140,8 +141,9 @@ async function runBackup(
   });
   await using session = await openSession(connection, { signal });
   try {
-    const onInfo = ({ number, text }: SqlInfo): void => {
-      if (number === progressMessage) onWritten(readPercent(text) / 100);
+    const onInfo = (info: SqlInfo): void => {
+      const fraction = readProgress(info);
+      if (fraction !== null) onWritten(fraction);
     };
     const options = { signal, silenceMaxMs: silenceMaxMs(sizeBytes), onInfo };
     await watched(session, scene, onWritten, () => session.run(statement, options));
@@ -151,13 +153,6 @@ async function runBackup(
     log.warn({ err: error, database: database.name }, 'the connection was lost during a backup');
     return error;
   }
-}
-
-const progressMessage = 3211;
-
-/** The text may be in any language; a number comes first in all of them that have one. */
-function readPercent(text: string): number {
-  return Math.min(100, Number(/\d{1,3}/.exec(text)?.[0] ?? 0));
 }
 
 /** Messages come every few percent: large databases are silent for long. */

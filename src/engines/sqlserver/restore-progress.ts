@@ -1,8 +1,7 @@
 // How far a restore is. Every backup counts with its size once for each step: copied to where the
 // server reads it, verified (not of log), restored.
+import { readProgress } from './server-progress.ts';
 import type { SqlInfo } from './session.ts';
-
-const progressMessage = 3211;
 
 export class RestoreProgress {
   readonly #onProgress: (phase: string, doneBytes: number, totalBytes: number) => void;
@@ -34,11 +33,11 @@ export class RestoreProgress {
     this.#tell();
   }
 
-  /** What the server says of a long statement: its text may be in any language. */
-  readonly onInfo = ({ number, text }: SqlInfo): void => {
-    if (number !== progressMessage) return;
-    const percent = Math.min(100, Number(/\d{1,3}/.exec(text)?.[0] ?? 0));
-    this.#doneBytes = Math.round((this.#stepBytes * percent) / 100);
+  /** What the server says of a long statement. */
+  readonly onInfo = (info: SqlInfo): void => {
+    const fraction = readProgress(info);
+    if (fraction === null) return;
+    this.#doneBytes = Math.round(this.#stepBytes * fraction);
     this.#tell();
   };
 
