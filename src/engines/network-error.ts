@@ -18,15 +18,20 @@ export type SpokenTo = {
   readonly product: string;
 };
 
-/** Null: it is no error of TLS. */
-export function explainTls(code: string, text: string, server: string): Explanation | null {
+/** `authority`: what a connection string calls the certificates. Null: it is no error of TLS. */
+export function explainTls(
+  code: string,
+  text: string,
+  server: string,
+  authority = 'sslrootcert',
+): Explanation | null {
   const isCertificate = /CERT|SELF_SIGNED|UNABLE_TO_/.test(code);
   if (!isCertificate && !code.startsWith('ERR_SSL') && !code.startsWith('ERR_TLS')) return null;
   return {
     kind: 'engine-refused',
     message: `TLS with ${server} failed: ${text}`,
     hint: isCertificate
-      ? 'name the authority that signed the certificate in sslrootcert, and use the name it holds'
+      ? `name the authority that signed the certificate in ${authority}, and use the name it holds`
       : 'check that the server speaks TLS 1.2 or newer on this port',
   };
 }

@@ -15,6 +15,7 @@ import { compressionOf, findBackupFolder } from './connection-url.ts';
 import { databaseFolder } from './database-folder.ts';
 import { deviceNames } from './devices.ts';
 import type { Exchange, ExchangeFile, ExchangeName } from './exchange.ts';
+import { isHeaderOf } from './media-header.ts';
 import type { DataKind } from './plan-data.ts';
 import { planStripes } from './plan-stripes.ts';
 import type { ServerInfo } from './server-info.ts';
@@ -292,15 +293,9 @@ async function verify(
   }
 }
 
-const headerTypes: Readonly<Record<DataKind, number>> = { full: 1, differential: 5 };
-
 function checkHeader(rows: readonly SqlRow[], record: BackupRecord): void {
+  if (isHeaderOf(rows, record)) return;
   const [row = {}] = rows;
-  const isSame =
-    rows.length === 1 &&
-    String(row['BackupSetGUID']).toLowerCase() === record.id &&
-    row['BackupType'] === headerTypes[record.type as DataKind];
-  if (isSame) return;
   const found = `${row['BackupSetGUID']}, of type ${row['BackupType']}`;
   throw notWhole(
     { database: { name: record.database } },

@@ -1,6 +1,6 @@
 // How far a backup is, asked on a second connection: between two messages of the server a large
 // database is silent for an hour (SQL Server documentation, "sys.dm_exec_requests").
-import { CairnError, isErrorKind } from '../../model/errors.ts';
+import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Logger } from '../../platform/logger.ts';
@@ -55,7 +55,7 @@ async function watch(
       await clock.sleep(intervalMs, signal);
     }
   } catch (error) {
-    if (signal.aborted || isErrorKind(error, 'cancelled')) return;
+    if (signal.aborted) return;
     log.debug({ err: error }, 'the progress of a backup cannot be asked for');
   }
 }

@@ -5,12 +5,8 @@
 import type { ErrorKind } from '../../model/errors.ts';
 import { CairnError } from '../../model/errors.ts';
 import type { Connection } from '../../model/instance.ts';
-
-type Explanation = {
-  readonly kind: ErrorKind;
-  readonly message: string;
-  readonly hint?: string;
-};
+import type { Explanation } from '../network-error.ts';
+import { explainTls } from '../network-error.ts';
 
 export type ErrorContext = {
   readonly connection: Connection;
@@ -30,7 +26,7 @@ export function toConnectionError(error: unknown, context: ErrorContext): CairnE
   const { kind, message, hint } =
     explainAnswer(number, text, context) ??
     // Later on, a connection has been established and is broken.
-    (context.statement === null ? explainTls(code, text, context.connection) : null) ??
+    (context.statement === null ? explainEncryption(code, text, context.connection) : null) ??
     explainNetwork(code, text, context.connection);
   const { host, port, user } = context.connection;
   return new CairnError(kind, message, {
@@ -178,7 +174,7 @@ function explainLogin({ user, password }: Connection): Explanation {
       };
 }
 
-function explainTls(code: string, text: string, connection: Connection): Explanation | null {
+function explainEncryption(code: string, text: string, connection: Connection): Explanation | null {
   const server = describeServer(connection);
   if (code === 'EENCRYPT') {
     return connection.tls === 'disable'
@@ -193,15 +189,7 @@ function explainTls(code: string, text: string, connection: Connection): Explana
           hint: 'switch on TLS on the server, or use encrypt=false on a trusted network',
         };
   }
-  const isCertificate = /CERT|SELF_SIGNED|UNABLE_TO_/.test(code);
-  if (!isCertificate && !code.startsWith('ERR_SSL') && !code.startsWith('ERR_TLS')) return null;
-  return {
-    kind: 'engine-refused',
-    message: `TLS with ${server} failed: ${text}`,
-    hint: isCertificate
-      ? 'name the authority that signed the certificate in ca, and use the name it holds'
-      : 'check that the server speaks TLS 1.2 on this port',
-  };
+  return explainTls(code, text, server, 'ca');
 }
 
 const network: Readonly<Record<string, readonly [what: string, hint: string]>> = {

@@ -11,6 +11,7 @@ import type { BackupRecord } from './backup-record.ts';
 import { silenceMaxMs } from './backup-set.ts';
 import type { BackupDevices } from './devices.ts';
 import type { Exchange, ExchangeName } from './exchange.ts';
+import { isHeaderOf } from './media-header.ts';
 import type { BackedUpFile } from './plan-move.ts';
 import { planMoves } from './plan-move.ts';
 import { checkDatabase } from './restore-check.ts';
@@ -174,20 +175,14 @@ async function* countedBytes(
   }
 }
 
-const headerTypes: Readonly<Record<Step['kind'], number>> = { full: 1, log: 2, differential: 5 };
-
 /** @throws repository-damaged for another backup than was stored */
 function checkHeader(
   rows: readonly SqlRow[],
   { oldName }: PlannedDatabase,
   { kind, record }: Step,
 ): void {
+  if (isHeaderOf(rows, { id: record.id, type: kind })) return;
   const [row = {}] = rows;
-  const isSame =
-    rows.length === 1 &&
-    String(row['BackupSetGUID']).toLowerCase() === record.id &&
-    row['BackupType'] === headerTypes[kind];
-  if (isSame) return;
   const text = `the stored ${kind} backup ${record.id} of ${oldName} is another one by its header`;
   throw new CairnError('repository-damaged', text, {
     hint: 'check the repository; an older backup may lead to the same moment',

@@ -7,7 +7,7 @@ import { isErrorKind } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { Instance } from '../../model/instance.ts';
 import type { Job } from '../../model/job.ts';
-import { removeServer } from '../instances/remove-server.ts';
+import { removeServer, stopServer } from '../instances/remove-server.ts';
 import { ensureServerPlace } from '../instances/server-place.ts';
 import { parseRestorePayload } from '../job-payloads.ts';
 import { driverFor } from '../parts.ts';
@@ -82,18 +82,15 @@ async function discardData(
   homeDir: string,
   { commit, log }: JobContext,
 ): Promise<void> {
-  const dataDir = join(homeDir, 'data');
+  const assertLease = (): Promise<void> => commit(() => Promise.resolve());
   try {
-    // With the lease lost it is another attempt's folder.
-    await commit(() => Promise.resolve());
-    await driver.stopManaged({ homeDir, dataDir, binDir: '' }, AbortSignal.timeout(60_000));
-    await commit(() => Promise.resolve());
+    await stopServer(driver, homeDir, { assertLease, signal: AbortSignal.timeout(60_000) });
     for (const entry of await readdir(homeDir, { withFileTypes: true })) {
       if (entry.isDirectory()) await rm(join(homeDir, entry.name), { recursive: true });
     }
   } catch (error) {
     if (isErrorKind(error, 'conflict') || !existsSync(homeDir)) return;
-    log.warn({ err: error, dataDir }, 'the data of a failed restore were not removed');
+    log.warn({ err: error, homeDir }, 'the data of a failed restore were not removed');
   }
 }
 
